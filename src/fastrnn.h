@@ -1,0 +1,125 @@
+/* The border between the kernels (C, one text for every ISA and dtype) and the time loops (Cython).
+ *
+ * Legend of dimensions, used everywhere:
+ *   T steps   B batch rows   I inputs   H hidden units   G gates in a product (RNN 1, GRU 3, LSTM 4)
+ *   V units per vector       P = ceil(H / V) panels      S slots: numbers kept per unit and step (RNN 1, GRU 4, LSTM 4)
+ *
+ * A *row* is one batch row at one step, always reached through a pointer: strides, ragged lengths, reversed
+ * time and sorted batches are then the caller's business, and a kernel has one form.
+ * A *gate row* is (P, S, V): the S numbers of V neighbouring units side by side, padded units zero.
+ * A *packed* operand is (P, K, G, V): the weights one register tile reads, in the order it reads them.
+ *
+ * Reals are void here because float and double share the border; kernels.c gives them their type.
+ * Nothing in src/ allocates, knows Python or knows threads.
+ */
+#ifndef FASTRNN_H
+#define FASTRNN_H
+
+#include <stddef.h>
+
+enum { FR_SIMPLE_RNN, FR_LSTM, FR_GRU, FR_CELLS };
+enum { FR_TANH, FR_RELU, FR_LINEAR };
+enum { FR_MAX_GATES = 4 };
+
+/* C[row][p][first..first+G) = seed + A[row][0..K) . B, for rows [0, rows) and panels [p0, p1).
+ * Every element is one chain of fused multiply-adds in ascending k, whatever the tile: the same bits for
+ * any position in the batch and any thread count. */
+typedef struct {
+    ptrdiff_t rows, p0, p1;
+    int gates;            /* G of the packed operand: 1, 3 or 4 */
+    const void *const *a; /* rows: `segments` runs of `length` reals, `stride` apart; K = segments . length */
+    ptrdiff_t segments, length, stride;
+    ptrdiff_t a_first; /* reals before the first run */
+    const void *b;     /* packed (P, K, G, V) */
+    void *const *c;    /* rows: panel p starts at p . c_panel + c_first */
+    ptrdiff_t c_panel, c_first;
+    const void *seed;  /* one row laid out like c, shared by all rows; NULL: c itself */
+    ptrdiff_t columns; /* G = 1: valid columns of c, which may be unpadded */
+} fr_product;
+
+/* Weight gradients of a whole sequence, k in ascending order:
+ *   sum[p][s] = sum over k of B[k][p][s], and for each part, which has its own left operand,
+ *   C[m][p][g] = sum over k of A[k][m] . B[k][p][first + g].
+ * Both parts of a layer, x and h_{t-1}, are done while a block of FR_OUTER_ROWS rows of B is in the first-level cache.
+ */
+typedef struct {
+    const void *const *a; /* k rows of at least m1 reals */
+    ptrdiff_t m0, m1;
+    int first; /* slot of B */
+    void *c;   /* (m, P, G, V), row m at c + m . c_row */
+    ptrdiff_t c_row;
+} fr_outer_part;
+
+typedef struct {
+    ptrdiff_t k, p0, p1;
+    int begins;           /* these are the first k: c and sum are overwritten, not continued */
+    const void *const *b; /* k rows (P, S, V) */
+    int slots, gates;     /* S, G */
+    ptrdiff_t columns;    /* S = 1: valid columns of b, which may be unpadded */
+    void *sum;            /* (P, S, V) or NULL */
+    int parts;
+    fr_outer_part part[2];
+    void *scratch; /* FR_OUTER_ROWS times (4 vectors, the left rows of all parts, and 2 lines of 64 bytes a part) */
+} fr_outer;
+enum { FR_OUTER_ROWS = 64, FR_OUTER_PADDING = 128 };
+
+/* One step of one cell for the rows [0, rows).
+ * forward:  product.a is h_{t-1}, product.c the gate rows (seeded with x.W + b, the gates afterwards).
+ * backward: product.a is dG of the step that followed, product.c the rows dh (carry in, carry out); only the first
+ *           product.rows rows have such a step.
+ * What later variants need finds its place here: peepholes, zoneout and recurrent-dropout masks and per-step masks are
+ * further row pointers read by a cell's epilogue; projection and layer norm replace `h_next` by a scratch row that a
+ * second product or a normalisation reads; reset-before GRU runs two products a step; hard_sigmoid and others are
+ * further activation codes; bfloat16 weights are a further packed format of fr_product.b. */
+typedef struct {
+    fr_product product;
+    ptrdiff_t rows, units; /* units = H */
+    int activation, training;
+    void *const *gates;        /* (P, S, V): forward keeps the activations when training; backward overwrites with dG */
+    const void *const *c_prev; /* LSTM: c_{t-1}, padded */
+    void *const *c;            /* LSTM: c_t, padded */
+    void *const *h_next;       /* forward: h_t, padded: the next step's product.a */
+    void *const *y;            /* forward: h_t, H reals, or NULL */
+    const void *const *dy;     /* backward: H reals, or NULL */
+    const void *const *h, *const *h_prev; /* backward: h_t and h_{t-1}, H reals */
+    void *const *dc;                      /* backward, LSTM: dc_t in, dc_{t-1} out, padded */
+} fr_step;
+
+/* A cell: its sizes, where its products land in a gate row, and its two steps. */
+typedef struct {
+    const char *name;
+    int gates, slots, states;
+    int input_first, recurrent_first;                             /* first slot of the G slots that x.W, h.R land in */
+    int input_order[FR_MAX_GATES], recurrent_order[FR_MAX_GATES]; /* slot -> gate in Keras's order */
+    void (*forward)(const fr_step *);
+    void (*backward)(const fr_step *);
+} fr_cell;
+
+/* Everything one ISA offers for one dtype. */
+typedef struct {
+    ptrdiff_t vector, itemsize; /* V, bytes of a real */
+    const fr_cell *cells[FR_CELLS];
+    void (*product)(const fr_product *);
+    void (*outer)(const fr_outer *);
+    /* (K, G.H) row-major, rows ld apart -> panels [p0, p1) of a packed (P, K, G, V) */
+    void (*pack)(void *packed, const void *w, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, int G, const int *order,
+                 ptrdiff_t p0, ptrdiff_t p1);
+    /* the transpose: (N, G.H) -> panels [p0, p1) of a packed (ceil(N / V), depth, 1, V); depth is P.G.V for the product
+     * with gate rows, which are padded, and H for one with plain rows (G = 1), which are not */
+    void (*pack_transposed)(void *packed, const void *w, ptrdiff_t ld, ptrdiff_t N, ptrdiff_t H, int G,
+                            const int *order, ptrdiff_t depth, ptrdiff_t p0, ptrdiff_t p1);
+    /* slots [first, first + G) of (M, P, S, V) -> (M, G.H), rows ld apart */
+    void (*unpack)(void *w, ptrdiff_t ld, const void *packed, ptrdiff_t M, ptrdiff_t H, int G, const int *order,
+                   int slots, int first);
+    void (*activate)(int kind, ptrdiff_t n, const void *x, void *y); /* 0 sigmoid, 1 tanh: for the tests of accuracy */
+} fr_kernels;
+
+/* dispatch.c: the only place that knows the names of ISAs. */
+typedef struct {
+    const char *name;
+    const fr_kernels *f32, *f64;
+} fr_isa;
+extern const fr_isa fr_isas[];          /* lowest first, ends with name NULL; only those compiled in */
+int fr_isa_supported(const char *name); /* does this processor have it? */
+
+#endif

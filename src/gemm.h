@@ -1,0 +1,280 @@
+/* The two register tiles everything else is made of, their loops, and the packing of their operands.
+ *
+ * product   rows times packed weights (x.W, h.R, dG.R^T, dG.W^T): a tile of R rows x N vectors stays in registers
+ *           over all of K; per k it reads N vectors and R broadcasts for R . N multiply-adds.
+ * outer     the sum over k of row^T row (weight gradients): the same tile, its left operand read along the row.
+ *
+ * Sizes of the tiles: R . N + N + 1 registers at most, and 8 or more independent chains to hide the latency of an FMA;
+ * a few rows therefore take several panels at once.
+ */
+#ifndef FASTRNN_GEMM_H
+#define FASTRNN_GEMM_H
+
+#include "fastrnn.h"
+#include "vector.h"
+
+enum { MAX_ROWS = 8, MAX_VECTORS = 8 };
+enum { OUTER_CACHE = 640 * 1024 }; /* of a second-level cache, for the gradient being summed */
+
+/* rows a tile of n vectors can take without spilling */
+INLINE int tile_rows(int n)
+{
+#if REGISTERS == 32
+    return n <= 3 ? 8 : n <= 4 ? 6 : n <= 6 ? 4 : 3;
+#else
+    return n <= 1 ? 8 : n <= 2 ? 6 : n <= 3 ? 4 : n <= 4 ? 3 : n <= 6 ? 2 : 1;
+#endif
+}
+
+/* one tile: rows [r0, r0 + R), panels [p, p + PANELS) */
+INLINE void product_tile(const int R, const int G, const int PANELS, const fr_product *d, ptrdiff_t r0, ptrdiff_t p)
+{
+    const int N = G * PANELS;
+    const ptrdiff_t panel_size = d->segments * d->length * G * V;
+    const ptrdiff_t tail = d->columns - (p + PANELS - 1) * V; /* valid columns of the last panel, when G = 1 */
+    const real *b = (const real *)d->b + p * panel_size;
+    const real *a[MAX_ROWS];
+    vec acc[MAX_ROWS][MAX_VECTORS];
+
+    EACH(r, R) {
+        const real *seed = (d->seed ? (const real *)d->seed : (const real *)d->c[r0 + r]) + p * d->c_panel + d->c_first;
+        a[r] = (const real *)d->a[r0 + r] + d->a_first;
+        EACH(v, N) acc[r][v] = load(seed + v / G * d->c_panel + v % G * V);
+    }
+    for (ptrdiff_t s = 0; s < d->segments; s++) {
+        for (ptrdiff_t k = 0; k < d->length; k++) {
+            vec w[MAX_VECTORS];
+            EACH(v, N) w[v] = load(b + v / G * panel_size + v % G * V);
+            EACH(r, R) {
+                const vec x = all(a[r][k]);
+                EACH(v, N) acc[r][v] = fma_(x, w[v], acc[r][v]);
+            }
+            b += G * V;
+        }
+        EACH(r, R) a[r] += d->stride;
+    }
+    EACH(r, R) {
+        real *c = (real *)d->c[r0 + r] + p * d->c_panel + d->c_first;
+        EACH(v, N) {
+            if (G == 1 && v == N - 1 && tail < V)
+                store_tail(c + v * d->c_panel, acc[r][v], tail);
+            else
+                store(c + v / G * d->c_panel + v % G * V, acc[r][v]);
+        }
+    }
+}
+
+/* one tile of a weight gradient: rows [m, m + R) of c, from a packed block of k rows, b_row apart */
+INLINE void outer_tile(const int R, const int G, const int PANELS, ptrdiff_t k, const void *const *a, ptrdiff_t m,
+                       const real *b, ptrdiff_t b_row, real *c, ptrdiff_t c_row, int first)
+{
+    const int N = G * PANELS;
+    vec acc[MAX_ROWS][MAX_VECTORS];
+
+    EACH(r, R) {
+        EACH(v, N) acc[r][v] = first ? all(0) : load(c + r * c_row + v * V);
+    }
+    for (ptrdiff_t i = 0; i < k; i++) {
+        const real *row = (const real *)a[i] + m;
+        vec w[MAX_VECTORS];
+        EACH(v, N) w[v] = load(b + v * V);
+        EACH(r, R) {
+            const vec x = all(row[r]);
+            EACH(v, N) acc[r][v] = fma_(x, w[v], acc[r][v]);
+        }
+        b += b_row;
+    }
+    EACH(r, R) {
+        EACH(v, N) store(c + r * c_row + v * V, acc[r][v]);
+    }
+}
+
+/* The shapes of tile that are compiled: G gates x PANELS, each for every number of rows. */
+#define EACH_ROWS(X, G, PANELS) \
+    X(1, G, PANELS) \
+    X(2, G, PANELS) X(3, G, PANELS) X(4, G, PANELS) X(5, G, PANELS) X(6, G, PANELS) X(7, G, PANELS) X(8, G, PANELS)
+#define EACH_SHAPE(X) \
+    EACH_ROWS(X, 1, 1) \
+    EACH_ROWS(X, 1, 2) \
+    EACH_ROWS(X, 1, 4) EACH_ROWS(X, 1, 8) EACH_ROWS(X, 3, 1) EACH_ROWS(X, 3, 2) EACH_ROWS(X, 4, 1) EACH_ROWS(X, 4, 2)
+
+typedef void (*product_fn)(const fr_product *, ptrdiff_t, ptrdiff_t);
+typedef void (*outer_fn)(ptrdiff_t, const void *const *, ptrdiff_t, const real *, ptrdiff_t, real *, ptrdiff_t, int);
+
+/* a tile that would spill is never chosen: its body is left empty */
+#define DEFINE(R, G, PANELS) \
+    static void product_##R##_##G##_##PANELS(const fr_product *d, ptrdiff_t r0, ptrdiff_t p) \
+    { \
+        if (R <= tile_rows(G * PANELS)) product_tile(R, G, PANELS, d, r0, p); \
+    } \
+    static void outer_##R##_##G##_##PANELS(ptrdiff_t k, const void *const *a, ptrdiff_t m, const real *b, \
+                                           ptrdiff_t b_row, real *c, ptrdiff_t c_row, int first) \
+    { \
+        if (R <= tile_rows(G * PANELS)) outer_tile(R, G, PANELS, k, a, m, b, b_row, c, c_row, first); \
+    }
+EACH_SHAPE(DEFINE)
+#undef DEFINE
+
+#define ENTRY(R, G, PANELS) [G][PANELS][R] = product_##R##_##G##_##PANELS,
+static const product_fn product_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS + 1] = {EACH_SHAPE(ENTRY)};
+#undef ENTRY
+#define ENTRY(R, G, PANELS) [G][PANELS][R] = outer_##R##_##G##_##PANELS,
+static const outer_fn outer_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS + 1] = {EACH_SHAPE(ENTRY)};
+#undef ENTRY
+
+/* Panels of one tile for `rows` rows when `left` panels are left: as many as the registers take. */
+static int tile_panels(int gates, ptrdiff_t rows, ptrdiff_t left)
+{
+    for (int panels = MAX_VECTORS; panels > 1; panels /= 2)
+        if (panels <= left && product_tiles[gates][panels][1] &&
+            (rows <= tile_rows(gates * panels) || gates * panels <= FR_MAX_GATES))
+            return panels;
+    return 1;
+}
+
+typedef void (*finish_fn)(const fr_step *, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1);
+
+/* All tiles of a product; `finish`, if any, takes each over while it is in the first-level cache.
+ * Panels outside, rows inside: a panel is read from far away once. Rows are dealt evenly, so that no tile is left
+ * with a single row. */
+static void product_walk(const fr_product *d, finish_fn finish, const fr_step *step)
+{
+    for (ptrdiff_t p = d->p0, panels; p < d->p1; p += panels) {
+        panels = tile_panels(d->gates, d->rows, d->p1 - p);
+        const ptrdiff_t most = tile_rows(d->gates * (int)panels);
+        const ptrdiff_t tiles = (d->rows + most - 1) / most;
+        for (ptrdiff_t t = 0, r = 0; t < tiles; t++) {
+            const ptrdiff_t rows = (d->rows - r) / (tiles - t);
+            product_tiles[d->gates][panels][rows](d, r, p);
+            if (finish) finish(step, r, r + rows, p, p + panels);
+            r += rows;
+        }
+    }
+}
+
+static void product(const fr_product *d) { product_walk(d, NULL, NULL); }
+
+/* rows [k0, k0 + k) of the panels [p, p + panels) of b, side by side, added to their sums */
+static void outer_pack(const fr_outer *d, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t p, ptrdiff_t panels, int first)
+{
+    const int N = d->slots * (int)panels;
+    const ptrdiff_t tail = d->columns - (p + panels - 1) * V;
+    real *to = d->scratch, *total = (real *)d->sum + p * d->slots * V;
+    vec sum[MAX_VECTORS] = {{0}};
+
+    for (int v = 0; v < N && d->sum && !first; v++) sum[v] = load(total + v * V);
+    for (ptrdiff_t i = 0; i < k; i++) {
+        const real *from = (const real *)d->b[k0 + i] + p * d->slots * V;
+        for (int v = 0; v < N; v++, from += V, to += V) {
+            const vec w = d->slots == 1 && v == N - 1 && tail < V ? load_tail(from, tail) : load(from);
+            sum[v] += w;
+            store(to, w);
+        }
+    }
+    for (int v = 0; v < N && d->sum; v++) store(total + v * V, sum[v]);
+}
+
+/* Copy the rows [k0, k0 + k) of a part's left operand, only the columns it reads, to where neighbouring rows lie on
+ * different cache sets: rows a multiple of 1024 bytes apart, as h has for H = 256, would share a few of them. */
+static real *outer_gather(const fr_outer_part *o, ptrdiff_t k0, ptrdiff_t k, real *to, const void **rows)
+{
+    const ptrdiff_t width = o->m1 - o->m0, line = 64 / sizeof(real);
+    const ptrdiff_t apart = (((width + line - 1) / line) | 1) * line;
+    for (ptrdiff_t i = 0; i < k; i++, to += apart) {
+        const real *from = (const real *)o->a[k0 + i] + o->m0;
+        ptrdiff_t j = 0;
+        for (; j + V <= width; j += V) store(to + j, load(from + j));
+        if (j < width) store_tail(to + j, load_tail(from + j, width - j), width - j);
+        rows[i] = to;
+    }
+    return to;
+}
+
+/* Blocks of k rows, so few that a packed panel of them stays in the first-level cache while every tile of rows reads
+ * it, over as many panels as keep their share of c in the second: a panel at a time would read the left operands anew
+ * for each, all panels at a time would fetch and write back a large c for each block. */
+static void outer(const fr_outer *d)
+{
+    const ptrdiff_t widest = tile_panels(d->gates, MAX_ROWS, d->p1 - d->p0);
+    ptrdiff_t height = 1;
+    for (int part = 0; part < d->parts; part++) height += d->part[part].m1 - d->part[part].m0;
+    const ptrdiff_t kept = (ptrdiff_t)(OUTER_CACHE / sizeof(real)) / (height * d->gates * V);
+    const ptrdiff_t group = kept > widest ? kept : widest;
+    const void *rows[2][FR_OUTER_ROWS];
+
+    for (ptrdiff_t g0 = d->p0; g0 < d->p1; g0 += group) {
+        const ptrdiff_t g1 = d->p1 - g0 < group ? d->p1 : g0 + group;
+        for (ptrdiff_t k0 = 0; k0 < d->k || k0 == 0; k0 += FR_OUTER_ROWS) {
+            const ptrdiff_t k = d->k - k0 < FR_OUTER_ROWS ? d->k - k0 : FR_OUTER_ROWS;
+            const int first = d->begins && k0 == 0;
+            real *left = (real *)d->scratch + FR_OUTER_ROWS * 4 * V;
+            for (int part = 0; part < d->parts; part++) left = outer_gather(&d->part[part], k0, k, left, rows[part]);
+            for (ptrdiff_t p = g0, panels; p < g1; p += panels) {
+                panels = tile_panels(d->gates, MAX_ROWS, g1 - p);
+                outer_pack(d, k0, k, p, panels, first);
+                for (int part = 0; part < d->parts; part++) {
+                    const fr_outer_part *o = &d->part[part];
+                    const ptrdiff_t most = tile_rows(d->gates * (int)panels), width = o->m1 - o->m0;
+                    const ptrdiff_t tiles = (width + most - 1) / most;
+                    const real *b = (const real *)d->scratch + o->first * V;
+                    real *c = (real *)o->c + o->m0 * o->c_row + p * d->gates * V;
+                    for (ptrdiff_t t = 0, m = 0; t < tiles; t++) {
+                        const ptrdiff_t n = (width - m) / (tiles - t);
+                        outer_tiles[d->gates][panels][n](k, rows[part], m, b, d->slots * panels * V, c + m * o->c_row,
+                                                         o->c_row, first);
+                        m += n;
+                    }
+                }
+            }
+        }
+    }
+}
+
+static void pack(void *packed, const void *w, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, int G, const int *order,
+                 ptrdiff_t p0, ptrdiff_t p1)
+{
+    for (ptrdiff_t p = p0; p < p1; p++) {
+        const ptrdiff_t units = H - p * V < V ? H - p * V : V;
+        real *to = (real *)packed + p * K * G * V;
+        for (ptrdiff_t k = 0; k < K; k++)
+            for (int g = 0; g < G; g++, to += V) {
+                const real *from = (const real *)w + k * ld + order[g] * H + p * V;
+                store(to, units == V ? load(from) : load_tail(from, units));
+            }
+    }
+}
+
+static void pack_transposed(void *packed, const void *w, ptrdiff_t ld, ptrdiff_t N, ptrdiff_t H, int G,
+                            const int *order, ptrdiff_t depth, ptrdiff_t p0, ptrdiff_t p1)
+{
+    const ptrdiff_t P = (H + V - 1) / V;
+    for (ptrdiff_t n = p0; n < p1; n++) {
+        const ptrdiff_t rows = N - n * V < V ? N - n * V : V;
+        for (ptrdiff_t p = 0; p < P; p++) {
+            const ptrdiff_t units = H - p * V < V ? H - p * V : V;
+            for (int g = 0; g < G; g++) {
+                const ptrdiff_t k = (p * G + g) * V, padded = depth - k < V ? depth - k : V;
+                const real *from = (const real *)w + n * V * ld + order[g] * H + p * V;
+                real *to = (real *)packed + (n * depth + k) * V;
+                if (rows < V || units < padded) memset(to, 0, sizeof(real) * (size_t)(padded * V));
+                for (ptrdiff_t u = 0; u < units; u++)
+                    for (ptrdiff_t r = 0; r < rows; r++) to[u * V + r] = from[r * ld + u];
+            }
+        }
+    }
+}
+
+static void unpack(void *w, ptrdiff_t ld, const void *packed, ptrdiff_t M, ptrdiff_t H, int G, const int *order,
+                   int slots, int first)
+{
+    const ptrdiff_t P = (H + V - 1) / V;
+    for (ptrdiff_t m = 0; m < M; m++)
+        for (ptrdiff_t p = 0; p < P; p++) {
+            const real *from = (const real *)packed + ((m * P + p) * slots + first) * V;
+            const ptrdiff_t units = H - p * V < V ? H - p * V : V;
+            for (int g = 0; g < G; g++)
+                memcpy((real *)w + m * ld + order[g] * H + p * V, from + g * V, (size_t)units * sizeof(real));
+        }
+}
+
+#endif

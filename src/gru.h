@@ -1,0 +1,61 @@
+/* GRU (Cho et al. 2014), the reset gate applied after the recurrent product, as Keras (reset_after) and cuDNN have it:
+ *   z, r = sigmoid(x_t.W + h_{t-1}.R + b);  q = h_{t-1}.R_n + b_q;  n = tanh(x_t.W_n + b_n + r q);
+ *   h_t = z h_{t-1} + (1 - z) n.
+ * Gate row: n z r q, so that what x.W reaches (n z r) and what h.R reaches (z r q) are each one run of three. */
+#ifndef FASTRNN_GRU_H
+#define FASTRNN_GRU_H
+
+#include "cell.h"
+
+static void gru_forward_finish(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
+{
+    for (ptrdiff_t r = r0; r < r1; r++)
+        for (ptrdiff_t p = p0; p < p1; p++) {
+            real *gates = (real *)s->gates[r] + p * 4 * V;
+            const vec z = sigmoid(load(gates + V));
+            const vec reset = sigmoid(load(gates + 2 * V));
+            const vec n = tanh_(fma_(reset, load(gates + 3 * V), load(gates)));
+            const vec h_prev = load((const real *)s->product.a[r] + p * V);
+            if (s->training) {
+                store(gates, n);
+                store(gates + V, z);
+                store(gates + 2 * V, reset);
+            }
+            output(s, r, p, fma_(z, h_prev - n, n));
+        }
+}
+
+static void gru_backward_finish(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
+{
+    for (ptrdiff_t r = r0; r < r1; r++)
+        for (ptrdiff_t p = p0; p < p1; p++) {
+            real *gates = (real *)s->gates[r] + p * 4 * V;
+            const vec n = load(gates), z = load(gates + V), reset = load(gates + 2 * V), q = load(gates + 3 * V);
+            const vec h_prev = load_units(s, s->h_prev[r], p);
+            const vec dh = take_dh(s, r, p);
+            const vec dn = dh * (all(1) - z) * dtanh(n);
+            store(gates, dn);
+            store(gates + V, dh * (h_prev - n) * dsigmoid(z));
+            store(gates + 2 * V, dn * q * dsigmoid(reset));
+            store(gates + 3 * V, dn * reset);
+            carry_dh(s, r, p, dh * z);
+        }
+}
+
+static void gru_forward(const fr_step *s) { forward_step(s, gru_forward_finish); }
+static void gru_backward(const fr_step *s) { backward_step(s, gru_backward_finish); }
+
+static const fr_cell gru_cell = {
+    .name = "gru",
+    .gates = 3,
+    .slots = 4,
+    .states = 1,
+    .input_first = 0,
+    .recurrent_first = 1,
+    .input_order = {2, 0, 1},
+    .recurrent_order = {0, 1, 2},
+    .forward = gru_forward,
+    .backward = gru_backward,
+};
+
+#endif

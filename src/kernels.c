@@ -1,0 +1,31 @@
+/* The cells, compiled once per ISA and dtype (setup.py): FR_TABLE names the one symbol that leaves this file. */
+#include "fastrnn.h"
+#include "gru.h"
+#include "lstm.h"
+#include "rnn.h"
+
+#ifndef FR_TABLE
+#error "FR_TABLE must name the table, e.g. fr_f32_avx2"
+#endif
+
+static void activate_array(int kind, ptrdiff_t n, const void *x, void *y)
+{
+    for (ptrdiff_t i = 0; i < n; i += V) {
+        const ptrdiff_t left = n - i < V ? n - i : V;
+        const vec v = load_tail((const real *)x + i, left);
+        store_tail((real *)y + i, kind == 0 ? sigmoid(v) : tanh_(v), left);
+    }
+}
+
+extern const fr_kernels FR_TABLE;
+const fr_kernels FR_TABLE = {
+    .vector = V,
+    .itemsize = sizeof(real),
+    .cells = {[FR_SIMPLE_RNN] = &rnn_cell, [FR_LSTM] = &lstm_cell, [FR_GRU] = &gru_cell},
+    .product = product,
+    .outer = outer,
+    .pack = pack,
+    .pack_transposed = pack_transposed,
+    .unpack = unpack,
+    .activate = activate_array,
+};
