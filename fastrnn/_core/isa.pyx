@@ -1,0 +1,64 @@
+"""Which kernels this processor gets; FASTRNN_ISA forces a lower ISA, and an impossible one is an error at import."""
+
+import os
+
+import numpy as np
+
+from fastrnn._core.kernels cimport fr_isa, fr_isa_supported, fr_isas, fr_kernels
+
+cdef const fr_isa *chosen = NULL
+
+
+cdef const fr_kernels *kernels(Py_ssize_t itemsize) noexcept nogil:
+    """The active kernels for reals of 4 or 8 bytes."""
+    return chosen.f32 if itemsize == 4 else chosen.f64
+
+
+def compiled():
+    """Names of the ISAs in this build, lowest first."""
+    names = []
+    cdef int i = 0
+    while fr_isas[i].name != NULL:
+        names.append(fr_isas[i].name.decode())
+        i += 1
+    return names
+
+
+def available():
+    """Names of the ISAs in this build that this processor runs, lowest first."""
+    return [name for name in compiled() if fr_isa_supported(name.encode())]
+
+
+def active():
+    """Name of the ISA in use."""
+    return chosen.name.decode()
+
+
+def vector(dtype):
+    """Units per vector of the active kernels."""
+    return kernels(np.dtype(dtype).itemsize).vector
+
+
+def activate(str kind, x):
+    """The kernels' own sigmoid or tanh of a contiguous float array, for the tests of accuracy."""
+    x = np.ascontiguousarray(x)
+    y = np.empty_like(x)
+    cdef Py_ssize_t source = x.ctypes.data, target = y.ctypes.data, size = x.size
+    kernels(x.itemsize).activate(0 if kind == "sigmoid" else 1, size, <const void *> source, <void *> target)
+    return y
+
+
+cdef select():
+    global chosen
+    wanted = os.environ.get("FASTRNN_ISA", "")
+    names = available()
+    if not wanted:
+        wanted = names[len(names) - 1]
+    elif wanted not in compiled():
+        raise ImportError(f"FASTRNN_ISA must be one of {', '.join(compiled())}, got {wanted!r}")
+    elif wanted not in names:
+        raise ImportError(f"FASTRNN_ISA={wanted} asks for instructions this processor lacks; it has {', '.join(names)}")
+    chosen = &fr_isas[compiled().index(wanted)]
+
+
+select()

@@ -1,0 +1,92 @@
+# The border with src/: see fastrnn.h for what each field means.
+
+cdef extern from "fastrnn.h" nogil:
+    enum:
+        FR_SIMPLE_RNN
+        FR_LSTM
+        FR_GRU
+        FR_CELLS
+        FR_TANH
+        FR_RELU
+        FR_LINEAR
+        FR_MAX_GATES
+        FR_OUTER_ROWS
+        FR_OUTER_PADDING
+
+    ctypedef struct fr_product:
+        Py_ssize_t rows, p0, p1
+        int gates
+        const void **a
+        Py_ssize_t segments, length, stride, a_first
+        const void *b
+        void **c
+        Py_ssize_t c_panel, c_first
+        const void *seed
+        Py_ssize_t columns
+
+    ctypedef struct fr_outer_part:
+        const void **a
+        Py_ssize_t m0, m1
+        int first
+        void *c
+        Py_ssize_t c_row
+
+    ctypedef struct fr_outer:
+        Py_ssize_t k, p0, p1
+        int begins
+        const void **b
+        int slots, gates
+        Py_ssize_t columns
+        void *sum
+        int parts
+        fr_outer_part part[2]
+        void *scratch
+
+    ctypedef struct fr_step:
+        fr_product product
+        Py_ssize_t rows, units
+        int activation, training
+        void **gates
+        const void **c_prev
+        void **c
+        void **h_next
+        void **y
+        const void **dy
+        const void **h
+        const void **h_prev
+        void **dc
+
+    ctypedef struct fr_cell:
+        const char *name
+        int gates, slots, states, input_first, recurrent_first
+        int *input_order
+        int *recurrent_order
+        void (*forward)(const fr_step *) noexcept nogil
+        void (*backward)(const fr_step *) noexcept nogil
+
+    ctypedef struct fr_kernels:
+        Py_ssize_t vector, itemsize
+        const fr_cell **cells
+        void (*product)(const fr_product *) noexcept nogil
+        void (*outer)(const fr_outer *) noexcept nogil
+        void (*pack)(void *, const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, int, const int *,
+                     Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*pack_transposed)(void *, const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, int, const int *,
+                                Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*unpack)(void *, Py_ssize_t, const void *, Py_ssize_t, Py_ssize_t, int, const int *, int,
+                       int) noexcept nogil
+        void (*activate)(int, Py_ssize_t, const void *, void *) noexcept nogil
+
+    ctypedef struct fr_isa:
+        const char *name
+        const fr_kernels *f32
+        const fr_kernels *f64
+
+    const fr_isa fr_isas[]
+    bint fr_isa_supported(const char *name)
+
+cdef extern from "barrier.h" nogil:
+    ctypedef struct fr_barrier:
+        pass
+    void fr_barrier_wait(fr_barrier *barrier, int members)
+    void fr_prefetch(const void *line)

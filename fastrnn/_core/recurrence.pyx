@@ -1,0 +1,1097 @@
+"""The forward and the BPTT time loop, one of each for all cells, and the streaming step.
+
+Legend: T steps, B batch rows, I inputs, H hidden units, G gates; V units per vector, P = ceil(H / V) panels, S slots.
+
+Design
+------
+* A `Walk` is everything a team needs for one pass over a sequence. Its members share nothing but that: each carries
+  some rows of the batch through all steps (no barrier), or, when rows are few or the recurrent weights outgrow the
+  second-level cache, all rows through its share of the hidden units (one barrier a step).
+* A member goes forward in chunks of steps: it projects the input of a chunk, whose pre-activations stay in its cache,
+  then walks it. Inference needs no buffer of all steps; training projects straight to where the gates are kept.
+* Rows reach the kernels as lists of pointers, so strides, either direction of time and ragged lengths cost nothing
+  inside them. Ragged rows are walked longest first: those that still run are always the first `n`.
+* State buffers, gates and cell states belong to batch rows, never to threads: any team may continue where another
+  stopped. A long walk is cut into pieces between which the interpreter may see Ctrl-C.
+* Kept for BPTT, per step and row: S.H in gate rows, H of cell states (LSTM) and the outputs themselves. BPTT
+  overwrites the gate rows with their gradients, from which the weight gradients are one product over all steps.
+* Every element has one order of accumulation: the bits do not depend on threads, chunks or neighbours in the batch.
+"""
+
+import numpy as np
+
+cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
+from libc.string cimport memcpy, memset
+
+from fastrnn._core.isa cimport kernels
+from fastrnn._core.kernels cimport (
+    FR_GRU, FR_LINEAR, FR_LSTM, FR_OUTER_PADDING, FR_OUTER_ROWS, FR_RELU, FR_SIMPLE_RNN, FR_TANH, fr_barrier,
+    fr_barrier_wait, fr_cell, fr_kernels, fr_outer, fr_prefetch, fr_product, fr_step,
+)
+from fastrnn._core.memory cimport Memory, empty
+from fastrnn._core.threads cimport run_team, team_body
+
+from fastrnn import validate
+
+cdef extern from *:
+    """
+    #undef I  /* complex.h, which comes with NumPy's headers, takes the legend's letter */
+    #include <time.h>
+
+    static inline double fr_seconds(void)
+    {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec + 1e-9 * now.tv_nsec;
+    }
+    """
+    double seconds "fr_seconds"() noexcept nogil
+
+cnp.import_array()
+
+CELLS = {"simple_rnn": FR_SIMPLE_RNN, "lstm": FR_LSTM, "gru": FR_GRU}
+ACTIVATIONS = {"tanh": FR_TANH, "relu": FR_RELU, "linear": FR_LINEAR}
+
+ctypedef const void *row_in
+ctypedef void *row_out
+
+# A chunk is so many rows that one read of W serves them, or as many as the first-level cache holds pre-activations of.
+cdef enum:
+    CHUNK_ROWS = 48
+    CHUNK_BYTES = 12 * 1024
+# Weights of fewer bytes stay in a second-level cache: rows are then walked in blocks of BLOCK_ROWS, whose gates and
+# states stay in the first-level cache from one step to the next.
+cdef enum:
+    KEPT_WEIGHTS = 512 * 1024
+    BLOCK_ROWS = 24
+# Rows of one step that are worth asking for ahead: a third of a first-level cache.
+cdef enum:
+    FETCH_BYTES = 16 * 1024
+# Rows of dG a member multiplies by W^T before it goes on to the next panels: what stays in its second-level cache.
+cdef enum:
+    BLOCK_BYTES = 256 * 1024
+
+# What a step costs one thread, roughly: operations a second, bytes of weights a second from the third-level cache,
+# activations a second. Only the choice of a team rests on it.
+cdef double RATE = 2e11
+cdef double STREAM = 1e11
+cdef double ACTIVATIONS_RATE = 4e9
+# Seconds, guesses both: a pass shorter than TEAM is not worth a second thread, nor a step shorter than SPLIT for each
+# member a barrier. A piece of a walk ends after PIECE for Ctrl-C.
+cdef double TEAM = 30e-6
+cdef double SPLIT = 1e-6
+# A stream's step pays for a team earlier while the team is awake, that is less than AWAKE after the step before:
+# OpenMP's threads spin for a while before they sleep. LSTM of 256 units: 10 us a step back to back, 21 on one thread.
+cdef double AWAKE_TEAM = 12e-6
+cdef double AWAKE = 200e-6
+cdef double PIECE = 0.03
+cdef double STEP = 1e-7         # of a step besides its arithmetic
+# Recurrent weights of more bytes than this are better read in shares by the team than whole by each member: measured
+# on two cores 7 to 10 % at 7 and 16 MB, nothing at 1 MB, where walking rows needs no barrier and suffers less when
+# other programs want a core.
+cdef Py_ssize_t SHARED_WEIGHTS = 2 * 1024 * 1024
+
+
+cdef struct Array:
+    # one 3-D array seen as (T, B, reals): bytes from step to step and from row to row
+    char *data
+    Py_ssize_t step
+    Py_ssize_t row
+
+
+cdef struct Walk:
+    const fr_kernels *kernels
+    const fr_cell *cell
+    int activation
+    int training
+    int reverse
+    Py_ssize_t T
+    Py_ssize_t B
+    Py_ssize_t I
+    Py_ssize_t H
+    Py_ssize_t P
+    Py_ssize_t gate_bytes       # of a gate row (P, S, V)
+    Py_ssize_t state_bytes      # of a padded state row (P, V), and a vector more against cache set conflicts
+    Py_ssize_t *lengths         # (B,) valid steps of each row; NULL: all T
+    Py_ssize_t *order           # (B,) rows by falling length; NULL: as they come
+    Py_ssize_t first            # the piece being done: walked steps, or points, [first, last)
+    Py_ssize_t last
+    Py_ssize_t chunk            # steps projected at a time
+    Py_ssize_t block            # rows of a member walked at a time
+    int members
+    int unit_members            # members that share the units of the same rows
+    fr_barrier *barriers        # one for each group of unit_members
+    char *lists                 # room for pointer lists, list_bytes for each member
+    Py_ssize_t list_bytes
+    # weights
+    char *W
+    char *R
+    char *bias                  # a gate row
+    # sequences, states, gradients
+    Array x
+    Array y                     # data NULL: nobody reads the sequence
+    Array gates                 # a gate row for each point in training, for each of a chunk else
+    Array cells                 # a state row for each point, training an LSTM
+    char *h                     # (2, B, state row)
+    char *c                     # (B, state row): the initial cell state; without training the running one
+    char *h_end                 # (B, H), final states out
+    char *c_end
+    # backward
+    Array dy
+    char *RT
+    char *WT
+    char *h0                    # (B, H)
+    char *dh                    # (B, state row)
+    char *dc
+    Array dx
+    char *zeros
+    # weight gradients: every valid (t, b), in that order
+    Py_ssize_t points
+    row_in *x_rows
+    row_in *h_rows
+    row_in *gate_rows
+    row_out *dx_rows
+    char *dW                    # (I, P, G, V)
+    char *dR
+    char *db                    # (P, S, V)
+    char *scratch
+    Py_ssize_t scratch_bytes    # for each member
+
+
+cdef inline Py_ssize_t step_at(const Walk *w, Py_ssize_t walked) noexcept nogil:
+    return w.T - 1 - walked if w.reverse else walked
+
+
+cdef inline Py_ssize_t previous(const Walk *w, Py_ssize_t t) noexcept nogil:
+    return t + 1 if w.reverse else t - 1
+
+
+cdef inline Py_ssize_t running(const Walk *w, const Py_ssize_t *rows, Py_ssize_t count, Py_ssize_t t,
+                               Py_ssize_t guess) noexcept nogil:
+    """How many of a member's rows, longest first, reach step t."""
+    if w.lengths == NULL:
+        return count
+    while guess > 0 and w.lengths[rows[guess - 1]] <= t:
+        guess -= 1
+    while guess < count and w.lengths[rows[guess]] > t:
+        guess += 1
+    return guess
+
+
+cdef struct Member:
+    # one member's share of a walk
+    int group
+    int groups
+    int part
+    int parts
+    Py_ssize_t p0
+    Py_ssize_t p1
+    Py_ssize_t total            # rows of this member, of which `rows` are being walked
+    Py_ssize_t count
+    Py_ssize_t *rows
+    char *lists
+
+
+cdef Member share(Walk *w, int member, int members) noexcept nogil:
+    cdef Member m
+    cdef Py_ssize_t i, first
+    m.parts = w.unit_members if members == w.members else 1
+    m.groups = members // m.parts
+    m.group = member // m.parts
+    m.part = member % m.parts
+    m.p0 = w.P * m.part // m.parts
+    m.p1 = w.P * (m.part + 1) // m.parts
+    m.lists = w.lists + member * w.list_bytes
+    m.rows = <Py_ssize_t *> m.lists
+    if w.order == NULL:
+        first = w.B * m.group // m.groups
+        m.count = w.B * (m.group + 1) // m.groups - first
+        for i in range(m.count):
+            m.rows[i] = first + i
+    else:  # dealt like cards, so that every group has long and short rows
+        m.count = (w.B - m.group + m.groups - 1) // m.groups
+        for i in range(m.count):
+            m.rows[i] = w.order[m.group + i * m.groups]
+    m.total = m.count
+    m.lists += w.B * sizeof(Py_ssize_t)
+    return m
+
+
+cdef inline void next_block(const Walk *w, Member *m, Py_ssize_t *left) noexcept nogil:
+    """Point the member at its next rows: even blocks, all at once where teammates wait at a barrier."""
+    cdef Py_ssize_t most = left[0] if m.parts > 1 else w.block
+    cdef Py_ssize_t done = m.count if left[0] < m.total else 0
+    m.rows += done
+    m.count = left[0] // ((left[0] + most - 1) // most)
+    left[0] -= m.count
+
+
+cdef inline row_out *take_list(Member *m, Py_ssize_t count) noexcept nogil:
+    cdef char *room = m.lists
+    m.lists += count * sizeof(void *)
+    return <row_out *> room
+
+
+cdef inline void state_list(row_out *to, char *base, Py_ssize_t bytes, const Py_ssize_t *rows,
+                            Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(count):
+        to[i] = base + rows[i] * bytes
+
+
+cdef inline void array_list(row_out *to, const Array *a, Py_ssize_t t, const Py_ssize_t *rows,
+                            Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(count):
+        to[i] = a.data + t * a.step + rows[i] * a.row
+
+
+cdef inline void fetch(row_out *rows, Py_ssize_t count, Py_ssize_t bytes) noexcept nogil:
+    """Ask for rows that teammates have just written: a product would wait for one line after the other."""
+    cdef Py_ssize_t i, offset
+    for i in range(count):
+        for offset in range(0, bytes, 64):
+            fr_prefetch(<char *> rows[i] + offset)
+
+
+cdef inline void fetch_ahead(const Walk *w, const Array *a, Py_ssize_t walked, const Py_ssize_t *rows,
+                             Py_ssize_t count, Py_ssize_t bytes) noexcept nogil:
+    """Ask for the short rows of a step to come: the processor foresees one long run, not dozens of short ones.
+
+    (SimpleRNN, B = 128, T = 500, H = 32: a third of the time of training.)
+    """
+    cdef Py_ssize_t i, offset, t = step_at(w, walked)
+    if a.data == NULL or t < 0 or t >= w.T or count * bytes > FETCH_BYTES:
+        return
+    for i in range(count):
+        for offset in range(0, bytes, 64):
+            fr_prefetch(a.data + t * a.step + rows[i] * a.row + offset)
+
+
+cdef inline void unit_range(const Walk *w, const Member *m, Py_ssize_t *first, Py_ssize_t *size) noexcept nogil:
+    """Bytes of a member's units in an unpadded row of H."""
+    cdef Py_ssize_t vector = w.kernels.vector
+    first[0] = m.p0 * vector * w.kernels.itemsize
+    size[0] = (min(w.H, m.p1 * vector) - min(w.H, m.p0 * vector)) * w.kernels.itemsize
+
+
+# ---------------------------------------------------------------------------------------------------------- forward
+
+cdef void forward_team(void *context, int member, int members) noexcept nogil:
+    """Walk the steps [first, last) of this member's rows or units."""
+    cdef Walk *w = <Walk *> context
+    cdef Member m = share(w, member, members)
+    cdef Py_ssize_t left = m.count
+    while left > 0:
+        next_block(w, &m, &left)
+        forward_block(w, m)
+
+
+cdef void forward_block(Walk *w, Member m) noexcept nogil:
+    cdef const fr_cell *cell = w.cell
+    cdef Py_ssize_t vector = w.kernels.vector, vector_bytes = vector * w.kernels.itemsize
+    cdef Py_ssize_t walked = w.first, projected, s, t, n, i, b, points, next_n, p, first, size
+    cdef int slot
+    cdef Py_ssize_t most = m.count * w.chunk
+    cdef row_out *x_rows = take_list(&m, most)
+    cdef row_out *gate_rows = take_list(&m, most)
+    cdef row_out *h_rows[2]
+    cdef row_out *y_rows = take_list(&m, m.count)
+    cdef row_out *c_rows = take_list(&m, m.count)
+    cdef row_out *c_prev_rows = take_list(&m, m.count)
+    cdef char *source
+    cdef fr_product project
+    cdef fr_step step
+    h_rows[0] = take_list(&m, m.count)
+    h_rows[1] = take_list(&m, m.count)
+    state_list(h_rows[0], w.h, w.state_bytes, m.rows, m.count)
+    state_list(h_rows[1], w.h + w.B * w.state_bytes, w.state_bytes, m.rows, m.count)
+    state_list(c_rows, w.c, w.state_bytes, m.rows, m.count)
+    unit_range(w, &m, &first, &size)
+
+    project.p0 = m.p0
+    project.p1 = m.p1
+    project.gates = cell.gates
+    project.a = <row_in *> x_rows
+    project.segments = 1
+    project.length = w.I
+    project.stride = 0
+    project.a_first = 0
+    project.b = w.W
+    project.c = gate_rows
+    project.c_panel = cell.slots * vector
+    project.c_first = cell.input_first * vector
+    project.seed = w.bias
+    project.columns = w.P * vector
+
+    step.product = project
+    step.product.length = w.H
+    step.product.b = w.R
+    step.product.c_first = cell.recurrent_first * vector
+    step.product.seed = NULL
+    step.units = w.H
+    step.activation = w.activation
+    step.training = w.training
+    step.c = c_rows
+    step.c_prev = <row_in *> c_rows
+    step.y = NULL if w.y.data == NULL else y_rows
+    step.dy = NULL
+    step.h = NULL
+    step.h_prev = NULL
+    step.dc = NULL
+
+    n = 0
+    while walked < w.last:
+        # project a chunk
+        points = 0
+        projected = min(w.chunk, w.last - walked)
+        for s in range(projected):
+            t = step_at(w, walked + s)
+            n = running(w, m.rows, m.count, t, n)
+            for i in range(n):
+                b = m.rows[i]
+                x_rows[points] = w.x.data + t * w.x.step + b * w.x.row
+                gate_rows[points] = w.gates.data + (t if w.training else s) * w.gates.step + b * w.gates.row
+                points += 1
+        project.rows = points
+        w.kernels.product(&project)
+        for slot in range(cell.slots):
+            if slot < cell.input_first or slot >= cell.input_first + cell.gates:
+                for i in range(points):  # a slot that only the recurrent product reaches starts from its bias
+                    for p in range(m.p0, m.p1):
+                        source = w.bias + (p * cell.slots + slot) * vector_bytes
+                        memcpy(<char *> gate_rows[i] + (source - w.bias), source, vector_bytes)
+        # walk it
+        points = 0
+        for _ in range(projected):
+            t = step_at(w, walked)
+            n = running(w, m.rows, m.count, t, n)
+            if w.y.data != NULL:
+                array_list(y_rows, &w.y, t, m.rows, n)
+            if w.cells.data != NULL:
+                array_list(c_rows, &w.cells, t, m.rows, n)
+                if walked > 0:
+                    array_list(c_prev_rows, &w.cells, previous(w, t), m.rows, n)
+                if walked == 0 or w.lengths != NULL:
+                    for i in range(n):
+                        if walked == 0 or (w.reverse and w.lengths[m.rows[i]] == t + 1):
+                            c_prev_rows[i] = w.c + m.rows[i] * w.state_bytes
+                step.c_prev = <row_in *> c_prev_rows
+            step.rows = n
+            step.product.rows = n
+            step.product.a = <row_in *> h_rows[walked & 1]
+            step.product.c = step.gates = gate_rows + points
+            step.h_next = h_rows[(walked + 1) & 1]
+            if m.parts > 1:
+                fetch(h_rows[walked & 1], n, w.state_bytes)
+            fetch_ahead(w, &w.x, walked + projected, m.rows, n, w.I * w.kernels.itemsize)
+            fetch_ahead(w, &w.y, walked + 1, m.rows, n, w.H * w.kernels.itemsize)
+            if w.training:
+                fetch_ahead(w, &w.gates, walked + projected, m.rows, n, w.gate_bytes)
+                fetch_ahead(w, &w.cells, walked + 1, m.rows, n, w.state_bytes)
+            cell.forward(&step)
+            points += n
+            walked += 1
+            next_n = running(w, m.rows, m.count, step_at(w, walked), n) if walked < w.T else 0
+            for i in range(next_n, n):  # these rows end here
+                b = m.rows[i]
+                memcpy(w.h_end + b * w.H * w.kernels.itemsize + first, <char *> step.h_next[i] + first, size)
+                if w.c_end != NULL:
+                    memcpy(w.c_end + b * w.H * w.kernels.itemsize + first, <char *> c_rows[i] + first, size)
+            if m.parts > 1:
+                fr_barrier_wait(&w.barriers[m.group], m.parts)
+
+
+# --------------------------------------------------------------------------------------------------------- backward
+
+cdef inline void dg_runs(const Walk *w, fr_product *d) noexcept nogil:
+    """A gate row as left operand: whole, or the G of its S slots that a product reaches."""
+    cdef bint whole = w.cell.gates == w.cell.slots
+    d.segments = 1 if whole else w.P
+    d.length = w.cell.gates * w.kernels.vector * (w.P if whole else 1)
+    d.stride = w.cell.slots * w.kernels.vector
+
+
+cdef void bptt_team(void *context, int member, int members) noexcept nogil:
+    """Walk back over [first, last): gate rows become their gradients, dh and dc those of the initial state."""
+    cdef Walk *w = <Walk *> context
+    cdef Member m = share(w, member, members)
+    cdef Py_ssize_t left = m.count
+    while left > 0:
+        next_block(w, &m, &left)
+        bptt_block(w, m)
+
+
+cdef void bptt_block(Walk *w, Member m) noexcept nogil:
+    cdef const fr_cell *cell = w.cell
+    cdef Py_ssize_t vector = w.kernels.vector, real = w.kernels.itemsize
+    cdef Py_ssize_t walked = w.last, t, after, n, n_after, i, b
+    cdef bint starts
+    cdef row_out *gate_rows = take_list(&m, m.count)
+    cdef row_out *after_rows = take_list(&m, m.count)
+    cdef row_out *dh_rows = take_list(&m, m.count)
+    cdef row_out *dc_rows = take_list(&m, m.count)
+    cdef row_out *dy_rows = take_list(&m, m.count)
+    cdef row_out *h_rows = take_list(&m, m.count)
+    cdef row_out *h_prev_rows = take_list(&m, m.count)
+    cdef row_out *c_rows = take_list(&m, m.count)
+    cdef row_out *c_prev_rows = take_list(&m, m.count)
+    cdef fr_step step
+    cdef fr_product ended
+    state_list(dh_rows, w.dh, w.state_bytes, m.rows, m.count)
+    state_list(dc_rows, w.dc, w.state_bytes, m.rows, m.count)
+
+    step.product.p0 = m.p0
+    step.product.p1 = m.p1
+    step.product.gates = 1
+    step.product.a = <row_in *> after_rows
+    dg_runs(w, &step.product)
+    step.product.a_first = cell.recurrent_first * vector
+    step.product.b = w.RT
+    step.product.c = dh_rows
+    step.product.c_panel = vector
+    step.product.c_first = 0
+    step.product.seed = NULL
+    step.product.columns = w.P * vector
+    step.units = w.H
+    step.activation = w.activation
+    step.training = 1
+    step.gates = gate_rows
+    step.c = c_rows
+    step.c_prev = <row_in *> c_prev_rows
+    step.dy = NULL if w.dy.data == NULL else <row_in *> dy_rows
+    step.h = <row_in *> h_rows
+    step.h_prev = <row_in *> h_prev_rows
+    step.dc = dc_rows
+    step.y = NULL
+    step.h_next = NULL
+
+    n_after = running(w, m.rows, m.count, step_at(w, walked), 0) if walked < w.T else 0
+    while walked > w.first:
+        walked -= 1
+        t = step_at(w, walked)
+        after = step_at(w, walked + 1)
+        n = running(w, m.rows, m.count, t, n_after)
+        if n_after > 0:
+            array_list(after_rows, &w.gates, after, m.rows, n_after)
+        if n_after > n:  # walking a reversed layer back, the shorter rows reach their initial state first
+            ended = step.product
+            ended.a += n
+            ended.c += n
+            ended.rows = n_after - n
+            w.kernels.product(&ended)
+            n_after = n
+        array_list(gate_rows, &w.gates, t, m.rows, n)
+        array_list(h_rows, &w.y, t, m.rows, n)
+        if w.dy.data != NULL:
+            array_list(dy_rows, &w.dy, t, m.rows, n)
+        if w.cells.data != NULL:
+            array_list(c_rows, &w.cells, t, m.rows, n)
+        for i in range(n):
+            b = m.rows[i]
+            starts = walked == 0 or (w.reverse and w.lengths != NULL and w.lengths[b] == t + 1)
+            h_prev_rows[i] = (w.h0 + b * w.H * real if starts
+                              else w.y.data + previous(w, t) * w.y.step + b * w.y.row)
+            if w.cells.data != NULL:
+                c_prev_rows[i] = (w.c + b * w.state_bytes if starts
+                                  else w.cells.data + previous(w, t) * w.cells.step + b * w.cells.row)
+        step.product.rows = n_after
+        step.rows = n
+        if m.parts > 1:
+            fetch(after_rows, n_after, w.gate_bytes)
+        fetch_ahead(w, &w.dy, walked - 1, m.rows, n, w.H * real)
+        fetch_ahead(w, &w.y, walked - 1, m.rows, n, w.H * real)
+        fetch_ahead(w, &w.gates, walked - 1, m.rows, n, w.gate_bytes)
+        fetch_ahead(w, &w.cells, walked - 2, m.rows, n, w.state_bytes)
+        cell.backward(&step)
+        n_after = n
+        if m.parts > 1:
+            fr_barrier_wait(&w.barriers[m.group], m.parts)
+    if walked == 0 and w.T > 0:
+        array_list(after_rows, &w.gates, step_at(w, 0), m.rows, n_after)
+        step.product.rows = n_after
+        w.kernels.product(&step.product)
+
+
+cdef void dx_team(void *context, int member, int members) noexcept nogil:
+    """dX = dG.W^T over this member's share of the points [first, last)."""
+    cdef Walk *w = <Walk *> context
+    cdef const fr_cell *cell = w.cell
+    cdef Py_ssize_t vector = w.kernels.vector, points = w.last - w.first
+    cdef Py_ssize_t i = w.first + points * member // members, end = w.first + points * (member + 1) // members
+    cdef Py_ssize_t block = max(8, BLOCK_BYTES // max(1, w.gate_bytes))
+    cdef fr_product d
+    d.p0 = 0
+    d.p1 = (w.I + vector - 1) // vector
+    d.gates = 1
+    dg_runs(w, &d)
+    d.a_first = cell.input_first * vector
+    d.b = w.WT
+    d.c_panel = vector
+    d.c_first = 0
+    d.seed = w.zeros
+    d.columns = w.I
+    while i < end:
+        d.rows = min(block, end - i)
+        d.a = w.gate_rows + i
+        d.c = w.dx_rows + i
+        w.kernels.product(&d)
+        i += d.rows
+
+
+cdef void weights_team(void *context, int member, int members) noexcept nogil:
+    """Add the points [first, last) to dW = X^T.dG, dR = H_prev^T.dG and the sums of dG.
+
+    A member's share is some panels, or, where panels are few, some rows of dW and dR.
+    """
+    cdef Walk *w = <Walk *> context
+    cdef const fr_cell *cell = w.cell
+    cdef Py_ssize_t vector = w.kernels.vector
+    cdef bint by_panels = w.P * cell.slots >= 3 * members or w.I + w.H < 16 * members
+    cdef int i
+    cdef fr_outer d
+    d.k = w.last - w.first
+    d.begins = w.first == 0
+    d.b = w.gate_rows + w.first
+    d.slots = cell.slots
+    d.columns = w.P * vector
+    d.scratch = w.scratch + member * w.scratch_bytes
+    d.p0 = w.P * member // members if by_panels else 0
+    d.p1 = w.P * (member + 1) // members if by_panels else w.P
+    d.gates = cell.gates
+    d.sum = w.db if by_panels or member == 0 else NULL
+    d.parts = 2
+    d.part[0].a, d.part[0].m1, d.part[0].c = w.x_rows + w.first, w.I, w.dW
+    d.part[1].a, d.part[1].m1, d.part[1].c = w.h_rows + w.first, w.H, w.dR
+    d.part[0].first, d.part[1].first = cell.input_first, cell.recurrent_first
+    for i in range(2):
+        d.part[i].m0 = 0
+        d.part[i].c_row = w.P * cell.gates * vector
+        if not by_panels:
+            d.part[i].m0 = d.part[i].m1 * member // members
+            d.part[i].m1 = d.part[i].m1 * (member + 1) // members
+    w.kernels.outer(&d)
+
+
+cdef struct Pack:
+    const fr_kernels *kernels
+    const fr_cell *cell
+    Py_ssize_t I
+    Py_ssize_t H
+    Py_ssize_t P
+    Py_ssize_t W_row            # reals from row to row
+    Py_ssize_t R_row
+    char *W
+    char *R
+    char *packed_W
+    char *packed_R
+    bint transposed
+
+
+cdef void pack_team(void *context, int member, int members) noexcept nogil:
+    cdef Pack *k = <Pack *> context
+    cdef const fr_cell *cell = k.cell
+    cdef Py_ssize_t p0 = k.P * member // members, p1 = k.P * (member + 1) // members
+    cdef Py_ssize_t panels, depth
+    if not k.transposed:
+        k.kernels.pack(k.packed_W, k.W, k.W_row, k.I, k.H, cell.gates, cell.input_order, p0, p1)
+        k.kernels.pack(k.packed_R, k.R, k.R_row, k.H, k.H, cell.gates, cell.recurrent_order, p0, p1)
+        return
+    depth = k.P * cell.gates * k.kernels.vector
+    k.kernels.pack_transposed(k.packed_R, k.R, k.R_row, k.H, k.H, cell.gates, cell.recurrent_order, depth, p0, p1)
+    if k.packed_W != NULL:
+        panels = (k.I + k.kernels.vector - 1) // k.kernels.vector
+        k.kernels.pack_transposed(k.packed_W, k.W, k.W_row, k.I, k.H, cell.gates, cell.input_order, depth,
+                                  panels * member // members, panels * (member + 1) // members)
+
+
+# ----------------------------------------------------------------------------------------------------------- objects
+
+cdef class Workspace:
+    """Working memory of one call; a `Recurrence` keeps one for its next call."""
+    cdef Memory states, lists, gates, cells, transposed, gradients
+    cdef Py_ssize_t H
+
+    def __cinit__(self):
+        self.states, self.lists, self.gates = Memory(), Memory(), Memory()
+        self.cells, self.transposed, self.gradients = Memory(), Memory(), Memory()
+
+
+cdef class Tape:
+    """What a training pass leaves for its BPTT: gates and cell states in `memory`, and the arrays it must see again."""
+    cdef Workspace memory
+    cdef object x, y, h0, kernel, recurrent_kernel, lengths
+    cdef bint reverse, time_major
+    cdef readonly Recurrence recurrence
+
+    @property
+    def batch(self):
+        """Batch rows."""
+        return self.x.shape[1 if self.time_major else 0]
+
+    @property
+    def nbytes(self):
+        """Bytes kept for BPTT besides the outputs."""
+        return self.memory.gates.size + self.memory.cells.size
+
+    @property
+    def full(self):
+        """Does every row reach every step?"""
+        return self.lengths is None
+
+
+cdef run_in_pieces(team_body body, Walk *w, Py_ssize_t total, Py_ssize_t piece):
+    """Walk [0, total), or [0, -total) from its end, in pieces of about PIECE seconds: Ctrl-C is heard between them."""
+    cdef bint back = total < 0
+    cdef double began = 0, pace
+    total = abs(total)
+    w.first = w.last = total if back else 0
+    while True:
+        if piece < total:
+            began = seconds()
+        if back:
+            w.last, w.first = w.first, max(0, w.first - piece)
+        else:
+            w.first, w.last = w.last, min(total, w.last + piece)
+        with nogil:
+            run_team(body, w, w.members)
+        if (w.first == 0) if back else (w.last == total):
+            return
+        PyErr_CheckSignals()
+        pace = PIECE / (seconds() - began + 1e-6)
+        piece = max(1, <Py_ssize_t> (piece * min(4.0, max(0.1, pace))))
+
+
+cdef inline Array as_steps(array, bint time_major):
+    """(B, T, reals), or (T, B, reals), its last axis contiguous; None is nobody."""
+    cdef Array a
+    a.data = NULL
+    a.step = a.row = 0
+    if array is not None:
+        a.data = <char *> cnp.PyArray_DATA(array)
+        a.step = cnp.PyArray_STRIDES(array)[0 if time_major else 1]
+        a.row = cnp.PyArray_STRIDES(array)[1 if time_major else 0]
+    return a
+
+
+cdef inline matrix(Py_ssize_t rows, Py_ssize_t columns, int type_number):
+    cdef Py_ssize_t shape[2]
+    shape[0], shape[1] = rows, columns
+    return empty(2, shape, type_number)
+
+
+cdef Array points_like(const Array *y, Py_ssize_t T, Py_ssize_t B, Py_ssize_t bytes):
+    """Strides of records of so many bytes, one for each (t, b), ordered as y is.
+
+    With batch rows outside, neighbouring rows are kept on neighbouring cache sets, whatever T is: the rows of a block
+    are written side by side, and a multiple of 4096 bytes between them would leave them one set.
+    """
+    cdef Array points
+    points.data = NULL
+    if y.step >= y.row:
+        points.step, points.row = B * bytes, bytes
+    else:
+        points.step, points.row = bytes, T * bytes
+        if points.row >= 16384:
+            points.row += (bytes - points.row) & 4095
+    return points
+
+
+cdef inline char *data(array):
+    return NULL if array is None else <char *> cnp.PyArray_DATA(array)
+
+
+cdef class Recurrence:
+    """One direction of one recurrent layer: its sizes, its packed weights, its two time loops.
+
+    Trusts its arguments (fastrnn.validate has seen them). Sequences are (T, B, .) views whose last axis is contiguous.
+    """
+    cdef readonly str cell_name, activation_name
+    cdef readonly object dtype
+    cdef readonly Py_ssize_t inputs, units
+    cdef const fr_kernels *kernels
+    cdef const fr_cell *cell
+    cdef int activation, type_number
+    cdef Py_ssize_t P, gate_bytes, state_bytes
+    cdef Memory weights
+    cdef char *W
+    cdef char *R
+    cdef char *bias
+    cdef Workspace spare
+    cdef object kernel, recurrent_kernel
+
+    def __init__(self, str cell, Py_ssize_t inputs, Py_ssize_t units, dtype, str activation="tanh"):
+        self.cell_name, self.activation_name, self.dtype = cell, activation, np.dtype(dtype)
+        self.inputs, self.units = inputs, units
+        self.kernels = kernels(self.dtype.itemsize)
+        self.cell = self.kernels.cells[<int> CELLS[cell]]
+        self.activation = ACTIVATIONS[activation]
+        self.type_number = cnp.NPY_FLOAT if self.kernels.itemsize == 4 else cnp.NPY_DOUBLE
+        cdef Py_ssize_t vector = self.kernels.vector
+        self.P = (units + vector - 1) // vector
+        self.gate_bytes = self.P * self.cell.slots * vector * self.kernels.itemsize
+        self.state_bytes = (self.P + 1) * vector * self.kernels.itemsize
+        self.weights = Memory()
+
+    cdef Py_ssize_t padded(self, Py_ssize_t rows):
+        """Bytes of a packed operand of so many rows."""
+        return rows * self.P * self.cell.gates * self.kernels.vector * self.kernels.itemsize
+
+    def load(self, kernel, recurrent_kernel, bias, int threads):
+        """Pack the weights: kernel (I, G.H), recurrent_kernel (H, G.H), bias None, (G.H,) or (2, G.H), C-contiguous."""
+        cdef Pack pack
+        cdef Py_ssize_t I = self.inputs, H = self.units
+        self.weights.reserve(<double> self.padded(I) + self.padded(H) + 2 * self.gate_bytes)
+        self.bias = self.weights.data
+        self.W = self.bias + self.gate_bytes
+        self.R = self.W + self.padded(I)
+        self.kernel, self.recurrent_kernel = kernel, recurrent_kernel
+        self.load_bias(bias)
+        pack = self.packing(kernel, recurrent_kernel)
+        pack.packed_W, pack.packed_R, pack.transposed = self.W, self.R, False
+        threads = 1 if (I + H) * H < 50000 else threads
+        with nogil:
+            run_team(pack_team, &pack, threads)
+
+    cdef load_bias(self, bias):
+        """One gate row: the input's bias where x.W lands, the recurrent one where h.R does, their sum where both do."""
+        cdef Py_ssize_t vector = self.kernels.vector, H = self.units
+        cdef int S = self.cell.slots, G = self.cell.gates, g
+        row = np.zeros((self.P * vector, S), self.dtype)
+        if bias is not None:
+            pair = np.atleast_2d(bias)
+            pair = pair.reshape(pair.shape[0], G, H)
+            for g in range(G):
+                row[:H, self.cell.input_first + g] += pair[0, self.cell.input_order[g]]
+                if pair.shape[0] == 2:
+                    row[:H, self.cell.recurrent_first + g] += pair[1, self.cell.recurrent_order[g]]
+        row = np.ascontiguousarray(row.reshape(self.P, vector, S).transpose(0, 2, 1))
+        memcpy(self.bias, data(row), self.gate_bytes)
+
+    cdef Pack packing(self, kernel, recurrent_kernel):
+        cdef Pack pack
+        pack.kernels, pack.cell = self.kernels, self.cell
+        pack.I, pack.H, pack.P = self.inputs, self.units, self.P
+        pack.W, pack.R = data(kernel), data(recurrent_kernel)
+        pack.W_row = pack.R_row = self.cell.gates * self.units
+        return pack
+
+    cdef Workspace take_workspace(self):
+        """The spare one, or a new one when another call holds it."""
+        cdef Workspace workspace = self.spare
+        self.spare = None
+        return Workspace() if workspace is None else workspace
+
+    cdef Walk walk(self, Py_ssize_t T, Py_ssize_t B, bint reverse):
+        cdef Walk w
+        memset(&w, 0, sizeof(Walk))
+        w.kernels, w.cell, w.activation, w.reverse = self.kernels, self.cell, self.activation, reverse
+        w.T, w.B, w.I, w.H, w.P = T, B, self.inputs, self.units, self.P
+        w.gate_bytes, w.state_bytes = self.gate_bytes, self.state_bytes
+        w.W, w.R, w.bias = self.W, self.R, self.bias
+        return w
+
+    cdef double cost(self, Py_ssize_t T, Py_ssize_t B):
+        """Seconds of one step on one thread, roughly; W is read once for every chunk of steps."""
+        cdef double operations = 2.0 * B * self.cell.gates * self.units * (self.inputs + self.units)
+        cdef double chunk = max(1, min(T, CHUNK_ROWS // max(1, B)))
+        cdef double weights = self.padded(self.units) + self.padded(self.inputs) / chunk
+        cdef double activations = B * self.units * (self.cell.slots + 1)
+        return STEP + max(operations / RATE, weights / STREAM) + activations / ACTIVATIONS_RATE
+
+    cdef Py_ssize_t plan(self, Walk *w, Workspace memory, lengths, int threads, double team) except -1:
+        """Choose the team, the blocks and the chunk, and make room for the lists; returns the steps of a piece.
+
+        A pass shorter than `team` seconds is one thread's.
+        """
+        cdef double step = self.cost(w.T, w.B)
+        cdef Py_ssize_t room, rows
+        cdef int members = threads
+        if step * w.T < team:
+            members = 1
+        w.unit_members = 1
+        if members > 1 and (w.B < 2 * members or self.padded(w.H) > SHARED_WEIGHTS):
+            if step >= SPLIT * members and w.P >= members:
+                w.unit_members = members
+            elif w.B < members:
+                members = max(1, <int> w.B)
+        w.members = members
+        w.block = BLOCK_ROWS if self.padded(w.I + w.H) <= KEPT_WEIGHTS else max(1, w.B)
+        rows = max(1, min(w.block, w.B if w.unit_members > 1 else (w.B + members - 1) // members))
+        w.chunk = max(CHUNK_ROWS, CHUNK_BYTES // max(1, self.gate_bytes)) // rows
+        w.chunk = max(1, min(w.chunk, w.T))
+        w.list_bytes = w.B * sizeof(void *) * (2 * w.chunk + 12)
+        room = members * w.list_bytes + 2 * w.B * sizeof(Py_ssize_t) + (members + 1) * sizeof(fr_barrier)
+        w.lists = memory.lists.reserve(room)
+        w.lengths = <Py_ssize_t *> (w.lists + members * w.list_bytes)
+        w.order = w.lengths + w.B
+        w.barriers = <fr_barrier *> (w.order + w.B)
+        memset(w.barriers, 0, members * sizeof(fr_barrier))
+        if lengths is None:
+            w.lengths = w.order = NULL
+        else:
+            order = np.argsort(-lengths, kind="stable")
+            memcpy(w.lengths, data(lengths), w.B * sizeof(Py_ssize_t))
+            memcpy(w.order, data(order), w.B * sizeof(Py_ssize_t))
+        return max(1, <Py_ssize_t> (PIECE * members / max(step, 1e-12)))
+
+    def forward(self, x, tuple states, lengths, bint reverse, bint time_major, y, bint training, int threads):
+        """Walk the sequence.
+
+        x (B, T, I), or (T, B, I) when time_major; states the initial h (and c) (B, H), each C-contiguous or None;
+        lengths (B,) int64 or None; y as x but of H columns, or None unless training.
+        Returns the final states and, when training, the tape BPTT needs.
+        """
+        cdef Workspace memory = self.take_workspace()
+        cdef Py_ssize_t T = x.shape[0 if time_major else 1], B = x.shape[1 if time_major else 0]
+        cdef Py_ssize_t piece, state = self.state_bytes
+        cdef Walk w = self.walk(T, B, reverse)
+        cdef Tape tape = None
+        h0 = states[0]
+        w.training = training
+        piece = self.plan(&w, memory, lengths, threads, TEAM)
+        memory.states.reserve(<double> 3 * B * state)
+        w.h, w.c = memory.states.data, memory.states.data + 2 * B * state
+        w.x, w.y = as_steps(x, time_major), as_steps(y, time_major)
+        if training:
+            self.keep_points(&w, memory)
+        else:
+            w.gates.data = memory.gates.reserve(<double> w.chunk * B * self.gate_bytes)
+            w.gates.step, w.gates.row = B * self.gate_bytes, self.gate_bytes
+        h_end = matrix(B, self.units, self.type_number)
+        ends = (h_end,)
+        w.h_end = data(h_end)
+        self.load_states(w.h, h0, B)
+        memcpy(w.h + B * state, w.h, B * state)
+        if self.cell.states == 2:
+            c_end = matrix(B, self.units, self.type_number)
+            ends = (h_end, c_end)
+            w.c_end = data(c_end)
+            self.load_states(w.c, states[1], B)
+        if lengths is not None or T == 0:  # a row of no steps ends as it begins
+            for end, start in zip(ends, states):
+                end[...] = 0 if start is None else start
+            if y is not None:
+                y[...] = 0
+        run_in_pieces(forward_team, &w, T, piece)
+        if not training:
+            self.spare = memory
+            return ends, None
+        tape = Tape.__new__(Tape)
+        tape.memory, tape.recurrence, tape.reverse, tape.time_major = memory, self, reverse, time_major
+        tape.x, tape.y, tape.lengths = x, y, lengths
+        tape.h0 = np.zeros((B, self.units), self.dtype) if h0 is None else h0.copy()
+        tape.kernel, tape.recurrent_kernel = self.kernel, self.recurrent_kernel
+        return ends, tape
+
+    cdef keep_points(self, Walk *w, Workspace memory):
+        """Room for what BPTT needs of every point, in the order of y: batch rows or steps outside.
+
+        The same call finds again what an earlier one has laid out.
+        """
+        w.gates = points_like(&w.y, w.T, w.B, self.gate_bytes)
+        w.gates.data = memory.gates.reserve(max(<double> w.T * w.gates.step, <double> w.B * w.gates.row))
+        if self.cell.states == 2:  # the initial cell states stay beside the others
+            w.cells = points_like(&w.y, w.T, w.B, self.state_bytes)
+            memory.cells.reserve(max(<double> w.T * w.cells.step, <double> w.B * w.cells.row)
+                                 + <double> w.B * self.state_bytes)
+            w.cells.data = memory.cells.data
+            w.c = w.cells.data + max(w.T * w.cells.step, w.B * w.cells.row)
+
+    cdef load_states(self, char *to, states, Py_ssize_t B):
+        cdef Py_ssize_t b, row = self.units * self.kernels.itemsize
+        cdef char *source = data(states)
+        memset(to, 0, B * self.state_bytes)
+        if source != NULL:
+            for b in range(B):
+                memcpy(to + b * self.state_bytes, source + b * row, row)
+
+    cdef stored_states(self, char *source, Py_ssize_t B):
+        """(B, H) from padded rows."""
+        cdef Py_ssize_t b, row = self.units * self.kernels.itemsize
+        states = matrix(B, self.units, self.type_number)
+        cdef char *to = data(states)
+        for b in range(B):
+            memcpy(to + b * row, source + b * self.state_bytes, row)
+        return states
+
+    def backward(self, Tape tape, dy, tuple dends, dx, int threads):
+        """BPTT, once for each tape: it overwrites the gates.
+
+        dy as y, or None; dends the gradients by the final states (B, H), C-contiguous or None; dx as x, or None, is
+        written. Returns the gradients of kernel, recurrent_kernel, the input and recurrent biases as (2, G.H), and a
+        tuple of those of the initial states.
+        """
+        cdef Workspace memory = tape.memory
+        cdef Walk w = self.walk(tape.x.shape[0 if tape.time_major else 1], tape.batch, tape.reverse)
+        cdef Py_ssize_t B = w.B, I = self.inputs, H = self.units
+        cdef Py_ssize_t vector = self.kernels.vector, real = self.kernels.itemsize, state = self.state_bytes
+        cdef Py_ssize_t piece, input_panels = (I + vector - 1) // vector
+        cdef Py_ssize_t depth = self.P * self.cell.gates * vector
+        cdef const fr_cell *cell = self.cell
+        cdef int G = cell.gates
+        cdef double point
+        cdef Pack pack = self.packing(tape.kernel, tape.recurrent_kernel)
+        tape.memory = None
+        piece = self.plan(&w, memory, tape.lengths, threads, TEAM)
+        memory.states.reserve(<double> (3 * B + 2) * state)
+        w.dh, w.dc = memory.states.data, memory.states.data + B * state
+        w.x, w.y = as_steps(tape.x, tape.time_major), as_steps(tape.y, tape.time_major)
+        w.dy, w.dx = as_steps(dy, tape.time_major), as_steps(dx, tape.time_major)
+        self.keep_points(&w, memory)
+        w.h0 = data(tape.h0)
+        self.load_states(w.dh, dends[0], B)
+        if cell.states == 2:
+            self.load_states(w.dc, dends[1], B)
+
+        # pack the transposes
+        memory.transposed.reserve(<double> (self.P + input_panels) * vector * depth * real)
+        pack.transposed = True
+        pack.packed_R = w.RT = memory.transposed.data
+        w.WT = w.RT + self.P * vector * depth * real
+        pack.packed_W = NULL if dx is None else w.WT
+        with nogil:
+            run_team(pack_team, &pack, 1 if (I + H) * H < 50000 else threads)
+
+        run_in_pieces(bptt_team, &w, -w.T, piece)
+        dstart = (self.stored_states(w.dh, B),)
+        if cell.states == 2:
+            dstart = (dstart[0], self.stored_states(w.dc, B))
+
+        # the products over all points
+        w.scratch_bytes = FR_OUTER_ROWS * ((4 * vector + I + H) * real + 2 * FR_OUTER_PADDING)
+        memory.gradients.reserve(<double> (I + H) * depth * real + self.gate_bytes + <double> threads * w.scratch_bytes
+                                 + <double> w.T * B * 4 * sizeof(void *) + (input_panels + 2) * vector * real)
+        w.dW = memory.gradients.data
+        w.dR = w.dW + I * depth * real
+        w.db = w.dR + H * depth * real
+        w.scratch = w.db + self.gate_bytes
+        w.zeros = w.scratch + threads * w.scratch_bytes
+        memset(w.zeros, 0, input_panels * vector * real)
+        w.x_rows = <row_in *> (w.zeros + (input_panels + 1) * vector * real)
+        self.list_points(&w)
+        point = 2.0 * G * H * (I + H) / RATE
+        w.members = 1 if 2 * w.points * point < TEAM else threads
+        piece = max(1024, <Py_ssize_t> (PIECE * w.members / max(point, 1e-9)))
+        if dx is not None:
+            run_in_pieces(dx_team, &w, w.points, piece)
+        run_in_pieces(weights_team, &w, w.points, piece)
+        dW, dR = matrix(I, G * H, self.type_number), matrix(H, G * H, self.type_number)
+        db = matrix(2, G * H, self.type_number)
+        self.kernels.unpack(data(dW), G * H, w.dW, I, H, G, cell.input_order, G, 0)
+        self.kernels.unpack(data(dR), G * H, w.dR, H, H, G, cell.recurrent_order, G, 0)
+        self.kernels.unpack(data(db), G * H, w.db, 1, H, G, cell.input_order, cell.slots, cell.input_first)
+        self.kernels.unpack(data(db) + G * H * real, G * H, w.db, 1, H, G, cell.recurrent_order, cell.slots,
+                            cell.recurrent_first)
+        self.spare = memory
+        return dW, dR, db, dstart
+
+    cdef list_points(self, Walk *w):
+        """Row pointers of every valid (t, b) in the order they lie in memory, whatever the team."""
+        cdef Py_ssize_t i, j, t, b, n = 0, real = self.kernels.itemsize
+        cdef bint starts, steps_outside = w.gates.step >= w.gates.row
+        w.h_rows = w.x_rows + w.T * w.B
+        w.gate_rows = w.h_rows + w.T * w.B
+        w.dx_rows = <row_out *> (w.gate_rows + w.T * w.B)
+        for i in range(w.T if steps_outside else w.B):
+            for j in range(w.B if steps_outside else w.T):
+                t, b = (i, j) if steps_outside else (j, i)
+                if w.lengths != NULL and t >= w.lengths[b]:
+                    continue
+                starts = t == (((w.T if w.lengths == NULL else w.lengths[b]) - 1) if w.reverse else 0)
+                w.x_rows[n] = w.x.data + t * w.x.step + b * w.x.row
+                w.h_rows[n] = (w.h0 + b * w.H * real if starts
+                               else w.y.data + previous(w, t) * w.y.step + b * w.y.row)
+                w.gate_rows[n] = w.gates.data + t * w.gates.step + b * w.gates.row
+                w.dx_rows[n] = w.dx.data + t * w.dx.step + b * w.dx.row
+                n += 1
+        w.points = n
+
+
+cdef class StepWalk:
+    """S independent streams, one step a call: the forward walk of T = 1 whose states stay where they are."""
+    cdef Recurrence recurrence
+    cdef Workspace memory
+    cdef Walk w
+    cdef cnp.npy_intp shape[2]
+    cdef int type_number
+    cdef double ended           # when the last step did, of steps long enough for a team
+    cdef readonly Py_ssize_t streams
+    cdef readonly object h, c
+
+    def __init__(self, Recurrence recurrence, Py_ssize_t streams, int threads):
+        cdef Py_ssize_t state = recurrence.state_bytes
+        self.recurrence, self.streams, self.memory = recurrence, streams, Workspace()
+        self.w = recurrence.walk(1, streams, False)
+        recurrence.plan(&self.w, self.memory, None, threads, AWAKE_TEAM)
+        self.w.h = self.memory.states.reserve(3 * streams * state)
+        self.w.c = self.w.h + 2 * streams * state
+        memset(self.w.h, 0, 3 * streams * state)
+        self.w.gates.data = self.memory.gates.reserve(streams * recurrence.gate_bytes)
+        self.w.gates.row = recurrence.gate_bytes
+        self.h = np.zeros((streams, recurrence.units), recurrence.dtype)
+        self.c = np.zeros_like(self.h) if recurrence.cell.states == 2 else None
+        self.w.h_end, self.w.c_end = data(self.h), data(self.c)
+        self.shape[0], self.shape[1] = streams, recurrence.units
+        self.type_number = cnp.PyArray_TYPE(self.h)
+
+    @property
+    def inputs(self):
+        """I"""
+        return self.w.I
+
+    def set_state(self, h, c, rows):
+        """Overwrite the states of the given rows (an index array, or None for all)."""
+        cdef Py_ssize_t state = self.recurrence.state_bytes
+        rows = slice(None) if rows is None else rows
+        self.h[rows] = h
+        if self.c is not None:
+            self.c[rows] = c
+            self.recurrence.load_states(self.w.c, self.c, self.streams)
+        self.recurrence.load_states(self.w.h + (self.w.first & 1) * self.streams * state, self.h, self.streams)
+
+    cdef void advance(self, char *x, Py_ssize_t x_row, char *y, Py_ssize_t y_row):
+        """x (S, I) -> y (S, H), rows so many bytes apart."""
+        cdef Walk *w = &self.w
+        w.W, w.R, w.bias = self.recurrence.W, self.recurrence.R, self.recurrence.bias
+        w.x.data, w.x.row, w.y.data, w.y.row = x, x_row, y, y_row
+        w.last = w.first + 1
+        cdef double now
+        if w.members == 1:
+            forward_team(w, 0, 1)
+        else:
+            now = seconds()
+            with nogil:
+                if now - self.ended < AWAKE:
+                    run_team(forward_team, w, w.members)
+                else:
+                    forward_team(w, 0, 1)
+            self.ended = seconds()
+        w.first ^= 1  # only its parity matters: which half of h is the newest
+
+    def step(self, x, out=None):
+        """One step of every stream; see fastrnn.layers.Stream.step."""
+        cdef cnp.ndarray source, target
+        cdef int axes
+        if not (self.fits(x, self.w.I, False) and (out is None or self.fits(out, self.w.H, True))):
+            x, out = validate.step(x, out, self.streams, self.w.I, self.w.H, self.recurrence.dtype)
+        source = x
+        axes = source.ndim
+        if out is None:
+            out = cnp.PyArray_EMPTY(axes, self.shape + 2 - axes, self.type_number, 0)
+        target = out
+        self.advance(<char *> cnp.PyArray_DATA(source), cnp.PyArray_STRIDES(source)[0] if axes == 2 else 0,
+                     <char *> cnp.PyArray_DATA(target), cnp.PyArray_STRIDES(target)[0] if axes == 2 else 0)
+        return out
+
+    cdef bint fits(self, array, Py_ssize_t size, bint written):
+        """The quick look at an array that is exactly as it should be: (S, size) C-contiguous, or (size,) for S = 1."""
+        cdef cnp.ndarray a
+        if type(array) is not cnp.ndarray:
+            return False
+        a = array
+        return (cnp.PyArray_TYPE(a) == self.type_number and cnp.PyArray_ISCARRAY_RO(a)
+                and (not written or cnp.PyArray_ISWRITEABLE(a))
+                and ((a.ndim == 2 and a.shape[0] == self.streams and a.shape[1] == size)
+                     or (a.ndim == 1 and self.streams == 1 and a.shape[0] == size)))

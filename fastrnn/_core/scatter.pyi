@@ -1,0 +1,3 @@
+import numpy as np
+
+def add_rows(out: np.ndarray, index: np.ndarray, rows: np.ndarray) -> None: ...

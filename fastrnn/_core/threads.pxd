@@ -1,0 +1,3 @@
+ctypedef void (*team_body)(void *context, int member, int members) noexcept nogil
+
+cdef void run_team(team_body body, void *context, int members) noexcept nogil

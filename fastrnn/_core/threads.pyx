@@ -1,0 +1,91 @@
+"""Teams of threads: the only module that knows OpenMP. Without OpenMP every team has one member."""
+
+import os
+
+from cython.parallel cimport parallel
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #include <omp.h>
+    #define FR_OPENMP 1
+    #else
+    #define FR_OPENMP 0
+    static inline int omp_get_thread_num(void) { return 0; }
+    static inline int omp_get_num_threads(void) { return 1; }
+    #endif
+    """
+    const bint FR_OPENMP
+    int omp_get_thread_num() noexcept nogil
+    int omp_get_num_threads() noexcept nogil
+
+# Has this process started a team?
+cdef bint used = False
+# Is it the child of one that had? libgomp's threads do not survive a fork: a team would wait for them for ever.
+cdef bint forked = False
+
+
+cdef void run_team(team_body body, void *context, int members) noexcept nogil:
+    """Call body(context, member, members) once for each member, all at the same time.
+
+    When the run time gives a smaller team than asked for, one member does everything: a body may rely on its
+    teammates running beside it.
+    """
+    global used
+    if members <= 1 or forked or not FR_OPENMP:
+        body(context, 0, 1)
+        return
+    used = True
+    with parallel(num_threads=members):
+        if omp_get_num_threads() == members:
+            body(context, omp_get_thread_num(), members)
+        elif omp_get_thread_num() == 0:
+            body(context, 0, 1)
+
+
+def openmp():
+    """Was this build compiled with OpenMP?"""
+    return bool(FR_OPENMP)
+
+
+def _after_fork():
+    global forked
+    forked = used
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+MOST = 1024  # threads of a team
+
+
+def _number(name):
+    """The first number in an environment variable, or None."""
+    text = os.environ.get(name, "").split(",")[0].strip()
+    return int(text) if text.isdigit() and int(text) > 0 else None
+
+
+def _usable_cores():
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
+            quota, period = file.read().split()
+        if quota != "max":
+            cores = min(cores, max(1, -(-int(quota) // int(period))))
+    except (OSError, ValueError):
+        pass
+    return cores
+
+
+_default = None
+
+
+def default_threads():
+    """FASTRNN_NUM_THREADS, else OMP_NUM_THREADS, else the cores this process may use (affinity and cgroup)."""
+    global _default
+    if _default is None:
+        wanted, number = os.environ.get("FASTRNN_NUM_THREADS"), _number("FASTRNN_NUM_THREADS")
+        if wanted is not None and (number is None or number > MOST):
+            raise ValueError(f"FASTRNN_NUM_THREADS must be a whole number from 1 to {MOST}, got {wanted!r}")
+        _default = min(MOST, number or _number("OMP_NUM_THREADS") or _usable_cores())
+    return _default
