@@ -1,0 +1,29 @@
+"""Layers, and the registry by which saved models find their classes again.
+
+`LAYERS["Mine"] = Mine` makes a layer of one's own known to saved models.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastrnn import validate
+from fastrnn.layers.base import Layer, Variable
+from fastrnn.layers.dense import Dense
+from fastrnn.layers.embedding import Embedding
+from fastrnn.layers.recurrent import GRU, LSTM, SimpleRNN
+
+__all__ = ["GRU", "LAYERS", "LSTM", "Dense", "Embedding", "Layer", "SimpleRNN", "Variable", "get"]
+
+LAYERS: dict[str, type[Layer]] = {cls.__name__: cls for cls in (Dense, Embedding, GRU, LSTM, SimpleRNN)}
+
+
+def get(name: str, /, **config: Any) -> Layer:
+    """A new layer of the class of this name, with these constructor arguments.
+
+    Raises
+    ------
+    ValueError
+        Unknown name; the message suggests the nearest one.
+    """
+    return LAYERS[validate.choice("layer", name, list(LAYERS))].from_config(config)

@@ -1,0 +1,144 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastrnn import activations, functional, initializers, validate
+from fastrnn.layers.base import Layer, Shape
+
+
+class Dense(Layer):
+    """y = f(x W + b), on the last axis of x.
+
+    Parameters
+    ----------
+    units : int
+        Size of the output's last axis.
+    activation : str, Activation or None
+        f: one of `fastrnn.activations.ACTIVATIONS`; None is linear.
+    use_bias : bool
+        False leaves out b.
+    kernel_initializer, bias_initializer : str
+        Names in `fastrnn.initializers.INITIALIZERS`.
+    dtype, seed, name
+        As in `Layer`.
+
+    Notes
+    -----
+    Weights, in Keras's order: kernel W (I, units), bias b (units,).
+
+    Examples
+    --------
+    >>> layer = Dense(10, activation="softmax")
+    >>> layer(np.zeros((32, 64), np.float32)).shape
+    (32, 10)
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | activations.Activation | None = None,
+        use_bias: bool = True,
+        kernel_initializer: str = "glorot_uniform",
+        bias_initializer: str = "zeros",
+        *,
+        dtype: Any = "float32",
+        seed: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.units = validate.count("units", units, minimum=1)
+        self.activation = activations.get(activation)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.check("kernel_initializer", kernel_initializer)
+        self.bias_initializer = initializers.check("bias_initializer", bias_initializer)
+
+    def build(self, input_shape: Shape) -> None:
+        """Create W (I, units) and b (units,); only the last axis of the input shape matters."""
+        inputs = validate.features(input_shape)
+        self.kernel = self.add_weight("kernel", (inputs, self.units), self.kernel_initializer)
+        self.bias = self.add_weight("bias", (self.units,), self.bias_initializer) if self.use_bias else None
+        self.built = True
+
+    def forward(self, x: Any, training: bool = False) -> np.ndarray:
+        """The output of one call.
+
+        Parameters
+        ----------
+        x : array_like, (..., I)
+        training : bool
+            Keep what backward needs. The output is then read-only if backward reads it again.
+
+        Returns
+        -------
+        y : ndarray, (..., units)
+
+        Raises
+        ------
+        TypeError, ValueError
+            x is not an array of real numbers, or its last axis is not I.
+        """
+        x = validate.array("x", x, self.dtype)
+        inputs = self.kernel.shape[0]
+        if x.ndim < 2 or x.shape[-1] != inputs:
+            raise ValueError(f"x must have shape (..., {inputs}), got {x.shape}")
+        y = functional.matmul(self._rows(x), self.kernel.value).reshape(*x.shape[:-1], self.units)
+        if self.bias is not None:
+            y += self.bias.value
+        y = self.activation.forward(y, out=y)
+        if training and self.activation.name == "linear":
+            self.remember(x, None)
+        elif training:
+            self.remember(x, y)
+            y.flags.writeable = False
+        return y
+
+    def backward(self, dy: Any, *, need_dx: bool = True) -> np.ndarray | None:
+        """Gradients of kernel and bias, and that of x.
+
+        Parameters
+        ----------
+        dy : array_like, (..., units)
+            Gradient with respect to the output.
+        need_dx : bool
+            False leaves out dx, which saves a product.
+
+        Returns
+        -------
+        dx : ndarray, (..., I), or None
+        """
+        x, y = self.recall()
+        dy = validate.array("dy", dy, self.dtype, (*x.shape[:-1], self.units))
+        # da: the gradient before the activation
+        da = self._rows(dy if y is None else self.activation.backward(dy, y))
+        self.kernel.grad = functional.matmul(self._rows(x), da, transpose_a=True)
+        if self.bias is not None:
+            # in float64: this sum runs over every row and step, one after the other
+            self.bias.grad = da.sum(axis=0, dtype=np.float64).astype(self.dtype)
+        if not need_dx:
+            return None
+        return functional.matmul(da, self.kernel.value, transpose_b=True).reshape(x.shape)
+
+    @staticmethod
+    def _rows(x: np.ndarray) -> np.ndarray:
+        """All but the last axis as one; a view unless the strides forbid."""
+        return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """(..., I) -> (..., units)."""
+        return (*validate.input_shape(input_shape)[:-1], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            "units": self.units,
+            "activation": self.activation.name,
+            "use_bias": self.use_bias,
+            "kernel_initializer": self.kernel_initializer,
+            "bias_initializer": self.bias_initializer,
+            **super().get_config(),
+        }

@@ -1,0 +1,509 @@
+"""SimpleRNN, LSTM and GRU layers: one class over the kernels, and what each cell adds to it.
+
+Legend: T steps, B batch rows, I inputs, H hidden units, G gates. A layer here may be a stack (`num_layers`) and walk
+both directions (`bidirectional`); each direction has one kernel, one recurrent kernel and one bias in Keras's layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastrnn import functional, initializers, validate
+from fastrnn._core.memory import empty_sequence
+from fastrnn._core.recurrence import ACTIVATIONS, Recurrence, StepWalk, Tape
+from fastrnn.layers.base import Layer, Shape, Variable
+
+
+class Direction:
+    """One direction of one level of a stack: its weights, and their packed form as of some version of them."""
+
+    def __init__(
+        self, recurrence: Recurrence, kernel: Variable, recurrent_kernel: Variable, bias: Variable | None
+    ) -> None:
+        self.recurrence = recurrence
+        self.kernel, self.recurrent_kernel, self.bias = kernel, recurrent_kernel, bias
+        self.variables = [variable for variable in (kernel, recurrent_kernel, bias) if variable is not None]
+        self.packed: tuple[int, ...] | None = None
+
+    def load(self, threads: int) -> Recurrence:
+        """The recurrence with the weights as they are now; packing happens only after a change."""
+        versions = tuple([variable.version for variable in self.variables])
+        if versions != self.packed:
+            self.pack_into(self.recurrence, threads)
+            self.packed = versions
+        return self.recurrence
+
+    def pack_into(self, recurrence: Recurrence, threads: int) -> None:
+        """Give the present weights to a recurrence."""
+        bias = None if self.bias is None else self.bias.value
+        recurrence.load(self.kernel.value, self.recurrent_kernel.value, bias, threads)
+
+    def store_gradients(self, kernel: np.ndarray, recurrent_kernel: np.ndarray, bias: np.ndarray) -> None:
+        """Leave the gradients with the variables; bias holds the input's and the recurrent one."""
+        self.kernel.grad, self.recurrent_kernel.grad = kernel, recurrent_kernel
+        if self.bias is not None:
+            self.bias.grad = functional.bias_gradient(bias, self.bias.value.shape)
+
+
+class Pass:
+    """What one training pass keeps for `backward`."""
+
+    def __init__(self, shape: tuple[int, ...], threads: int) -> None:
+        self.shape, self.threads = shape, threads
+        self.tapes: list[list[Tape]] = []  # level by level
+        self.masks: list[np.ndarray | None] = []  # of the dropout on each level's input
+
+
+class Recurrent(Layer):
+    """The common part of SimpleRNN, LSTM and GRU.
+
+    Parameters
+    ----------
+    units : int
+        H.
+    activation : str
+        "tanh"; a SimpleRNN also takes "relu" and "linear".
+    use_bias : bool
+    kernel_initializer, recurrent_initializer, bias_initializer : str
+        Names of `fastrnn.initializers`.
+    dropout : float
+        Share of the inputs dropped in training, one mask per sequence (Gal & Ghahramani 2016), before every level of a
+        stack.
+    return_sequences : bool
+        All outputs (B, T, H) instead of the last (B, H).
+    return_state : bool
+        Also the final state: `y, h` or, for an LSTM, `y, h, c`; level by level, forward before backward.
+    go_backwards : bool
+        Walk the input from its last step; as in Keras the output is left in the order of the walk.
+    stateful : bool
+        Begin where the last call ended, until `reset_states()`.
+    num_layers : int
+        Levels of a stack, each over the outputs of the one below.
+    bidirectional : bool
+        Walk both directions and concatenate them: outputs have 2.H columns.
+    num_threads : int, optional
+        Default: FASTRNN_NUM_THREADS, OMP_NUM_THREADS, or the usable cores. Results do not depend on it.
+    dtype : {"float32", "float64"}
+    seed : int, optional
+        Of the initialisers and of dropout.
+    name : str, optional
+    """
+
+    cell: ClassVar[str]
+
+    def __init__(
+        self,
+        units: int,
+        activation: str = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: str = "glorot_uniform",
+        recurrent_initializer: str = "orthogonal",
+        bias_initializer: str = "zeros",
+        dropout: float = 0.0,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        num_threads: int | None = None,
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        self.units = validate.count("units", units, minimum=1)
+        allowed = tuple(ACTIVATIONS) if self.cell == "simple_rnn" else ("tanh",)
+        self.activation = validate.choice("activation", activation, allowed)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.check("kernel_initializer", kernel_initializer)
+        self.recurrent_initializer = initializers.check("recurrent_initializer", recurrent_initializer)
+        self.bias_initializer = initializers.check("bias_initializer", bias_initializer)
+        self.dropout = validate.fraction("dropout", dropout)
+        self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
+        self.go_backwards, self.stateful = bool(go_backwards), bool(stateful)
+        self.num_layers = validate.count("num_layers", num_layers, minimum=1)
+        self.bidirectional = bool(bidirectional)
+        self.num_threads = num_threads
+        self.threads = validate.threads(num_threads)
+        self.levels: list[list[Direction]] = []
+        self.states: tuple[np.ndarray, ...] | None = None
+        self._dropout_key = int(self._rng.integers(2**63))
+        self._passes = 0  # training passes so far: with the key they make the dropout masks
+        self.dstate: tuple[np.ndarray, ...] | None = None
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        names = (
+            "units activation use_bias kernel_initializer recurrent_initializer bias_initializer dropout "
+            "return_sequences return_state go_backwards stateful num_layers bidirectional num_threads"
+        )
+        return {**super().get_config(), **{name: getattr(self, name) for name in names.split()}}
+
+    # ------------------------------------------------------------------------------------------------------ weights
+
+    def build(self, input_shape: Shape) -> None:
+        """Make the weights for an input of shape (B, T, I); only I is read."""
+        if len(input_shape) != 3 or input_shape[2] is None:
+            raise ValueError(f"{self.name} takes an input of shape (B, T, I) with I known, got {tuple(input_shape)}")
+        inputs = validate.count("I", input_shape[2])
+        columns = functional.gates[self.cell] * self.units
+        for level in range(self.num_layers):
+            directions = []
+            for way in ("", "backward_") if self.bidirectional else ("",):
+                prefix = f"level{level}_{way}" if self.num_layers > 1 else way
+                kernel = self.add_weight(prefix + "kernel", (inputs, columns), self.kernel_initializer)
+                recurrent_kernel = self.add_weight(
+                    prefix + "recurrent_kernel", (self.units, columns), self.recurrent_initializer
+                )
+                bias = self._add_bias(prefix + "bias") if self.use_bias else None
+                recurrence = Recurrence(self.cell, inputs, self.units, self.dtype, self.activation)
+                directions.append(Direction(recurrence, kernel, recurrent_kernel, bias))
+            self.levels.append(directions)
+            inputs = self.units * len(directions)
+        self.built = True
+
+    def _add_bias(self, name: str) -> Variable:
+        return self.add_weight(name, (functional.gates[self.cell] * self.units,), self.bias_initializer)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """(B, T, H) or (B, H); 2.H when bidirectional."""
+        width = self.units * (2 if self.bidirectional else 1)
+        batch, steps = input_shape[:2]
+        return (batch, steps, width) if self.return_sequences else (batch, width)
+
+    # ---------------------------------------------------------------------------------------------------- sequences
+
+    def forward(
+        self,
+        x: Any,
+        training: bool = False,
+        *,
+        initial_state: Any = None,
+        lengths: Any = None,
+    ) -> Any:
+        """Run over a batch of sequences.
+
+        Parameters
+        ----------
+        x : array_like, (B, T, I)
+        training : bool
+            Keep what `backward` needs, and drop out. A sequence returned then is read-only.
+        initial_state : array or sequence of arrays (B, H), optional
+            In the order of `return_state`. Default: zeros, or the last call's final state if stateful.
+        lengths : array_like of int, (B,), optional
+            Valid steps of each row; see `fastrnn.functional.forward`.
+
+        Returns
+        -------
+        y : ndarray, (B, T, H) or (B, H)
+            With `return_state` a tuple (y, *state).
+        """
+        if not self.levels:
+            raise RuntimeError(f"{self.name} has no weights yet: call it on data, or build((None, None, I))")
+        x = validate.array("x", x, self.dtype, ("B", "T", self.levels[0][0].recurrence.inputs))
+        batch, steps, _ = x.shape
+        if lengths is not None:
+            lengths = validate.lengths(lengths, batch, steps)
+        states = self._initial_state(initial_state, batch)
+        kept = Pass(x.shape, self.threads) if training else None
+        ends: list[np.ndarray] = []
+        parts, width = functional.states[self.cell], self.units * len(self.levels[0])
+        for number, directions in enumerate(self.levels):
+            if kept is not None:
+                mask = self._dropout_mask(number, x)
+                x = x if mask is None else x * mask
+                kept.masks.append(mask)
+                kept.tapes.append([])
+            sequence = None
+            if training or self.return_sequences or number + 1 < self.num_layers:
+                sequence = empty_sequence((batch, steps, width), self.dtype)
+            for way, direction in enumerate(directions):
+                begin = len(ends)
+                half = sequence
+                if sequence is not None and len(directions) > 1:
+                    half = sequence[:, :, way * self.units : (way + 1) * self.units]
+                recurrence, state = direction.load(self.threads), tuple(states[begin : begin + parts])
+                reverse = self.go_backwards != bool(way)
+                end, tape = recurrence.forward(x, state, lengths, reverse, False, half, training, self.threads)
+                ends += end
+                if kept is not None and tape is not None:
+                    kept.tapes[-1].append(tape)
+            if sequence is not None:
+                x = sequence
+        if training:
+            self.remember(kept)
+            self._passes += 1
+            x.flags.writeable = False
+        if self.stateful:
+            self.states = tuple([end.copy() for end in ends])
+        y = self._output(x, ends)
+        return (y, *ends) if self.return_state else y
+
+    def _output(self, sequence: np.ndarray, ends: list[np.ndarray]) -> np.ndarray:
+        if self.return_sequences:
+            return sequence[:, ::-1] if self.go_backwards else sequence
+        parts = functional.states[self.cell]
+        if not self.bidirectional:
+            return ends[-parts].copy() if self.return_state else ends[-parts]
+        return np.concatenate([ends[-2 * parts], ends[-parts]], axis=1)
+
+    def _initial_state(self, value: Any, batch: int) -> Sequence[np.ndarray | None]:
+        """The flat list of initial states, from the argument, the last call, or nothing."""
+        if value is None:
+            if self.states is None:
+                return (None,) * self._state_count()
+            if self.states[0].shape[0] != batch:
+                raise ValueError(
+                    f"x must have the batch of the state that {self.name} carries, {self.states[0].shape[0]}, "
+                    f"got {batch}; call reset_states() first"
+                )
+            return self.states
+        return validate.states("initial_state", value, self._state_count(), batch, self.units, self.dtype)
+
+    def reset_states(self) -> None:
+        """Forget the state a stateful layer carries."""
+        self.states = None
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """The carried state, if any, and where the dropout masks stand."""
+        state = {"dropout": np.array([self._dropout_key, self._passes], np.int64)}
+        return state | {f"state{number}": part.copy() for number, part in enumerate(self.states or ())}
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Carry on from `get_state`."""
+        count = len(set(state) - {"dropout"})
+        names = [f"state{number}" for number in range(count)]
+        if set(state) != {"dropout", *names} or count not in (0, self._state_count()):
+            raise ValueError(f"{self.name} cannot carry on from {', '.join(sorted(state)) or 'nothing'}")
+        stands = validate.integers("dropout", state["dropout"], 0, 2**63 - 1)
+        if stands.shape != (2,):
+            raise ValueError(f"{self.name}: dropout must be two numbers, got {stands.shape}")
+        parts = [validate.array(name, state[name], self.dtype, ("B", self.units)) for name in names]
+        if len({part.shape for part in parts}) > 1:
+            shapes = ", ".join(str(part.shape) for part in parts)
+            raise ValueError(f"{self.name}: the states must have one batch, got {shapes}")
+        self._dropout_key, self._passes = int(stands[0]), int(stands[1])
+        self.states = tuple(np.array(part) for part in parts) or None
+
+    def _state_count(self) -> int:
+        """Arrays in a state: h (and c) of every direction of every level."""
+        return functional.states[self.cell] * self.num_layers * (2 if self.bidirectional else 1)
+
+    def _dropout_mask(self, level: int, x: np.ndarray) -> np.ndarray | None:
+        """One mask (B, 1, I) per sequence, from a counter-based generator keyed by seed, pass and level."""
+        if not self.dropout:
+            return None
+        rng = np.random.Generator(np.random.Philox(key=[self._dropout_key, (self._passes << 8) + level]))
+        keep = rng.random((x.shape[0], 1, x.shape[2]), dtype=np.float32) >= self.dropout
+        mask: np.ndarray = np.multiply(keep, 1 / (1 - self.dropout), dtype=self.dtype)
+        return mask
+
+    def backward(self, dy: Any = None, dstate: Any = None, *, need_dx: bool = True) -> np.ndarray | None:
+        """Backpropagation through time, after `forward(..., training=True)`.
+
+        Fills `grad` of every variable, and `dstate` with the gradients of the initial state.
+
+        Parameters
+        ----------
+        dy : array_like, optional
+            Gradient by y, of y's shape.
+        dstate : array or sequence of arrays (B, H), optional
+            Gradient by the final state, in the order of `return_state`.
+        need_dx : bool
+            False leaves out the gradient of x, which saves a product.
+
+        Returns
+        -------
+        dx : ndarray, (B, T, I), or None
+        """
+        (kept,) = self.recall()
+        batch, steps, _ = kept.shape
+        parts, ways = functional.states[self.cell], len(self.levels[0])
+        width, count = self.units * ways, self._state_count()
+        dends = list(validate.states("dstate", dstate, count, batch, self.units, self.dtype))
+        if dy is not None:
+            shape = (batch, steps, width) if self.return_sequences else (batch, width)
+            dy = validate.array("dy", dy, self.dtype, shape)
+            if not self.return_sequences:
+                for way in range(ways):
+                    place = count - parts * (ways - way)
+                    half = dy[:, way * self.units : (way + 1) * self.units]
+                    dends[place] = np.ascontiguousarray(half if dends[place] is None else dends[place] + half)
+                dy = None
+            elif self.go_backwards:
+                dy = dy[:, ::-1]
+        dstart: list[np.ndarray] = []
+        dx: np.ndarray | None = None
+        for number in reversed(range(self.num_layers)):
+            dx, starts = self._level_back(number, kept, dy, dends, need_dx or number > 0)
+            dstart = starts + dstart
+            mask = kept.masks[number]
+            if dx is not None and mask is not None:
+                dx *= mask
+            dy = dx
+        self.dstate = tuple(dstart)
+        return dx
+
+    def _level_back(
+        self, number: int, kept: Pass, dy: np.ndarray | None, dends: list[np.ndarray | None], need_dx: bool
+    ) -> tuple[np.ndarray | None, list[np.ndarray]]:
+        """BPTT of one level: the gradient of its input and of its initial states."""
+        parts, directions = functional.states[self.cell], self.levels[number]
+        total: np.ndarray | None = None
+        dstart: list[np.ndarray] = []
+        for way, (direction, tape) in enumerate(zip(directions, kept.tapes[number], strict=True)):
+            dx = None
+            if need_dx:
+                dx = empty_sequence((*kept.shape[:2], direction.recurrence.inputs), self.dtype)
+                if not tape.full:
+                    dx[...] = 0
+            half = dy
+            if dy is not None and len(directions) > 1:
+                half = dy[:, :, way * self.units : (way + 1) * self.units]
+            begin = parts * (number * len(directions) + way)
+            kernel, recurrent_kernel, bias, starts = direction.recurrence.backward(
+                tape, half, tuple(dends[begin : begin + parts]), dx, kept.threads
+            )
+            direction.store_gradients(kernel, recurrent_kernel, bias)
+            dstart += starts
+            total = dx if total is None or dx is None else np.add(total, dx, out=total)
+        return total, dstart
+
+    # -------------------------------------------------------------------------------------------------------- steps
+
+    def stream(self, batch_size: int = 1) -> Stream:
+        """Open streams that take one step a call, with the weights as they are now.
+
+        Parameters
+        ----------
+        batch_size : int
+            S, independent streams that are stepped together.
+        """
+        if not self.levels:
+            raise RuntimeError(f"{self.name} has no weights yet: call it on data, or build((None, None, I))")
+        if self.bidirectional or self.go_backwards:
+            raise ValueError(f"{self.name} reads its input from the end: it cannot be streamed")
+        streams = validate.count("batch_size", batch_size, minimum=1)
+        walks = []
+        for (direction,) in self.levels:
+            like = direction.recurrence
+            recurrence = Recurrence(self.cell, like.inputs, self.units, self.dtype, self.activation)
+            direction.pack_into(recurrence, self.threads)
+            walks.append(StepWalk(recurrence, streams, self.threads))
+        return Stream(walks)
+
+
+class Stream:
+    """S independent streams through a layer, one step a call; made by `layer.stream(batch_size)`.
+
+    Keeps its packed weights and its states; a step allocates nothing when `out` is given.
+    """
+
+    def __init__(self, walks: list[StepWalk]) -> None:
+        self._walks = walks
+        if len(walks) == 1:  # no call in between: a step is a microsecond
+            self.step = walks[0].step  # type: ignore[method-assign]
+
+    def step(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Advance every stream by one step.
+
+        Parameters
+        ----------
+        x : ndarray, (S, I), or (I,) when there is one stream
+        out : ndarray, (S, H) or (H,), optional
+            Where the output goes.
+
+        Returns
+        -------
+        y : ndarray, (S, H) or (H,)
+        """
+        below, top = self._walks[:-1], self._walks[-1]
+        if out is not None:  # before any level has moved
+            x, out = validate.step(x, out, top.streams, below[0].inputs, top.h.shape[1], top.h.dtype)
+        for walk in below:
+            x = walk.step(x)
+        return top.step(x, out)
+
+    @property
+    def state(self) -> tuple[np.ndarray, ...]:
+        """Copies of the states (S, H): h or h, c, level by level."""
+        return tuple(part.copy() for walk in self._walks for part in (walk.h, walk.c) if part is not None)
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        self._set(value, None)
+
+    def reset(self, rows: Any = None) -> None:
+        """Back to the zero state: all streams, or those with the given indices."""
+        if rows is not None:
+            rows = validate.integers("rows", rows, 0, self._walks[0].streams).reshape(-1)
+        for walk in self._walks:
+            walk.set_state(0, 0, rows)
+
+    def _set(self, value: Any, rows: Any) -> None:
+        first = self._walks[0]
+        parts = 1 if first.c is None else 2
+        batch, units = first.h.shape
+        states = validate.states("state", value, parts * len(self._walks), batch, units, first.h.dtype)
+        for number, walk in enumerate(self._walks):
+            part = [0 if s is None else s for s in states[number * parts : (number + 1) * parts]]
+            walk.set_state(part[0], part[-1], rows)
+
+
+class SimpleRNN(Recurrent):
+    """h_t = activation(x_t.W + h_{t-1}.R + b) (Elman 1990).
+
+    Examples
+    --------
+    >>> layer = SimpleRNN(32, return_sequences=True, seed=1)
+    >>> y = layer(np.zeros((8, 20, 4), np.float32))    # (8, 20, 32)
+    """
+
+    cell = "simple_rnn"
+
+
+class LSTM(Recurrent):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000).
+
+    i, f, o = sigmoid(x_t.W + h_{t-1}.R + b), g = tanh(...); c_t = f c_{t-1} + i g; h_t = o tanh(c_t). Gates stand in
+    Keras's order i f g o.
+
+    Parameters
+    ----------
+    unit_forget_bias : bool
+        Begin with a forget bias of 1 (Jozefowicz et al. 2015).
+    """
+
+    cell = "lstm"
+
+    def __init__(self, units: int, *args: Any, unit_forget_bias: bool = True, **kwargs: Any) -> None:
+        self.unit_forget_bias = bool(unit_forget_bias)
+        super().__init__(units, *args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "unit_forget_bias": self.unit_forget_bias}
+
+    def _add_bias(self, name: str) -> Variable:
+        fresh = self._restored is None
+        bias = super()._add_bias(name)
+        if self.unit_forget_bias and fresh:
+            with bias.writing() as array:
+                array[self.units : 2 * self.units] = 1
+        return bias
+
+
+class GRU(Recurrent):
+    """Gated recurrent unit (Cho et al. 2014), the reset gate after the recurrent product, as Keras and cuDNN have it.
+
+    z, r = sigmoid(x_t.W + h_{t-1}.R + b); n = tanh(x_t.W_n + b_n + r (h_{t-1}.R_n + c_n)); h_t = z h_{t-1} + (1 - z) n.
+    Gates stand in Keras's order z r n; the bias is (2, 3.H): input row, recurrent row.
+    """
+
+    cell = "gru"
+
+    def _add_bias(self, name: str) -> Variable:
+        return self.add_weight(name, (2, 3 * self.units), self.bias_initializer)
