@@ -1,0 +1,232 @@
+"""Variables that cannot change unseen, and what every layer has in common."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastrnn import layers
+from fastrnn.layers.base import Layer, Shape, Variable, snake_case
+
+
+class Scale(Layer):
+    """The example of the module's docstring."""
+
+    def build(self, input_shape: Shape) -> None:
+        assert input_shape[-1] is not None
+        self.factor = self.add_weight("factor", (input_shape[-1],), "normal")
+        self.built = True
+
+    def forward(self, x: Any, training: bool = False) -> np.ndarray:
+        if training:
+            self.remember(x)
+        y: np.ndarray = x * self.factor.value
+        return y
+
+    def backward(self, dy: Any, *, need_dx: bool = True) -> np.ndarray | None:
+        (x,) = self.recall()
+        self.factor.grad = (dy * x).reshape(-1, x.shape[-1]).sum(axis=0)
+        return dy * self.factor.value if need_dx else None
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+
+def test_a_variable_owns_its_array() -> None:
+    source = np.ones((2, 3), np.float32)
+    variable = Variable(source, "kernel")
+    source[...] = 7
+    assert variable.value.tolist() == [[1, 1, 1], [1, 1, 1]]
+    assert (variable.name, variable.shape, variable.dtype, variable.size) == ("kernel", (2, 3), np.float32, 6)
+    assert variable.grad is None
+
+
+def test_a_value_is_read_only_for_good() -> None:
+    value = Variable(np.zeros(3), "bias").value
+    with pytest.raises(ValueError, match="read-only"):
+        value[0] = 1
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        value.flags.writeable = True
+
+
+def test_a_copied_variable_is_whole() -> None:
+    variable = Variable(np.zeros(3), "bias")
+    other = copy.deepcopy(variable)
+    other.assign([1, 2, 3])
+    assert other.value.tolist() == [1, 2, 3] and not other.value.flags.writeable
+    assert not variable.value.any()
+
+
+def test_every_change_raises_the_version() -> None:
+    variable = Variable(np.zeros(3), "bias")
+    value, version = variable.value, variable.version
+    variable.assign([1, 2, 3])
+    assert variable.version == version + 1
+    with variable.writing() as array:
+        array *= 2
+    assert variable.version == version + 2
+    assert value.tolist() == [2, 4, 6]  # the view sees it
+    with pytest.raises(ValueError, match="read-only"):
+        array *= 2  # the block is over
+
+
+def test_an_interrupted_change_raises_the_version() -> None:
+    variable = Variable(np.zeros(3), "bias")
+    with pytest.raises(KeyboardInterrupt), variable.writing() as array:
+        array[0] = 1
+        raise KeyboardInterrupt
+    assert variable.version == 1
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 2
+
+
+def test_assign_checks_shape_and_kind() -> None:
+    variable = Variable(np.zeros((2, 3)), "kernel")
+    with pytest.raises(ValueError, match=r"kernel must have shape \(2, 3\), got \(3, 2\)"):
+        variable.assign(np.ones((3, 2)))
+    with pytest.raises(TypeError, match="kernel must hold real numbers"):
+        variable.assign(np.ones((2, 3), complex))
+    assert variable.version == 0
+
+
+def test_the_first_call_builds() -> None:
+    layer = Scale(seed=1)
+    assert not layer.built and layer.parameters == 0
+    y = layer(np.ones((2, 5), np.float32))
+    assert layer.built and layer.parameters == 5 and y.shape == (2, 5)
+
+
+def test_weights_are_copies() -> None:
+    layer = Scale()
+    layer.build((None, 3))
+    (weights,) = layer.get_weights()
+    weights[...] = 7
+    assert not (layer.factor.value == 7).any()
+    layer.set_weights([weights])
+    weights[...] = 8
+    assert layer.get_weights()[0].tolist() == [7, 7, 7]
+
+
+def test_set_weights_changes_all_or_nothing() -> None:
+    layer = layers.Dense(3, seed=1)
+    with pytest.raises(ValueError, match="not built"):
+        layer.set_weights([])
+    layer.build((None, 2))
+    before = layer.get_weights()
+    with pytest.raises(ValueError, match=r"weights\[1\] \(bias\) must have shape \(3,\), got \(4,\)"):
+        layer.set_weights([np.ones((2, 3)), np.ones(4)])
+    with pytest.raises(ValueError, match="weights must be 2 arrays, got 1"):
+        layer.set_weights([np.ones((2, 3))])
+    for weight, kept in zip(layer.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, kept)
+
+
+def test_a_seed_decides_the_weights() -> None:
+    def weights(seed: int | None) -> np.ndarray:
+        layer = Scale(seed=seed)
+        layer.build((None, 4))
+        return layer.get_weights()[0]
+
+    np.testing.assert_array_equal(weights(3), weights(3))
+    assert (weights(3) != weights(4)).any()
+    assert (weights(None) != weights(None)).any()
+
+
+def test_backward_needs_a_training_forward() -> None:
+    layer, x = Scale(), np.ones((2, 3), np.float32)
+    layer(x)
+    with pytest.raises(RuntimeError, match="scale: backward needs a forward with training=True"):
+        layer.backward(x)
+    layer(x, training=True)
+    layer(x)  # inference in between changes nothing
+    layer.backward(x)
+    with pytest.raises(RuntimeError, match="one for each"):
+        layer.backward(x)
+
+
+def test_a_layer_without_a_formula_says_so() -> None:
+    with pytest.raises(NotImplementedError, match="Layer has no forward pass"):
+        Layer()(np.zeros((1, 1)))
+
+
+def test_weight_names_are_unique_and_made_once() -> None:
+    layer = Scale()
+    layer.add_weight("factor", (3,), "zeros")
+    with pytest.raises(ValueError, match="two variables named 'factor'"):
+        layer.add_weight("factor", (3,), "zeros")
+    layer.built = True
+    with pytest.raises(RuntimeError, match="built already"):
+        layer.add_weight("other", (3,), "zeros")
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({}, "needs the weight 'factor', which is missing"),
+        ({"factor": np.zeros(4, np.float32)}, r"float32 of shape \(3,\), got float32 \(4,\)"),
+        ({"factor": np.zeros(3, np.float64)}, r"float32 of shape \(3,\), got float64 \(3,\)"),
+        ({"factor": np.zeros(3, np.float32), "other": np.zeros(3, np.float32)}, "no weight named other"),
+    ],
+)
+def test_restore_takes_exactly_its_weights(weights: dict[str, np.ndarray], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Scale().restore((None, 3), weights)
+
+
+def test_restore_builds() -> None:
+    layer = Scale()
+    layer.restore((None, 3), {"factor": np.array([1, 2, 3], np.float32)})
+    assert layer.built and layer.factor.value.tolist() == [1, 2, 3]
+
+
+def test_a_stateless_layer_refuses_a_state() -> None:
+    layer = Scale()
+    assert layer.get_state() == {}
+    layer.set_state({})
+    with pytest.raises(ValueError, match="scale carries no state, got h"):
+        layer.set_state({"h": np.zeros(3)})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"dtype": "float16"}, TypeError, "dtype must be float32 or float64"),
+        ({"seed": -1}, ValueError, "seed must be at least 0"),
+        ({"seed": 0.5}, TypeError, "seed must be a whole number"),
+        ({"name": 3}, TypeError, "name must be a string"),
+        ({"name": "../a"}, ValueError, "name must be letters"),
+        ({"name": ""}, ValueError, "name must be letters"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Scale(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("class_name", "name"),
+    [("LSTM", "lstm"), ("SimpleRNN", "simple_rnn"), ("Dense", "dense"), ("BatchNorm2", "batch_norm2")],
+)
+def test_default_names_are_keras_names(class_name: str, name: str) -> None:
+    assert snake_case(class_name) == name
+
+
+@pytest.mark.parametrize("name", sorted(layers.LAYERS))
+def test_configurations_are_json_and_come_back(name: str) -> None:
+    import json
+
+    arguments = {"Dense": {"units": 3}, "Embedding": {"input_dim": 5, "output_dim": 2}}
+    layer = layers.get(name, **arguments.get(name, {"units": 3}), seed=5, dtype="float64", name="mine")
+    config = json.loads(json.dumps(layer.get_config()))
+    again = type(layer).from_config(config)
+    assert type(layer) is layers.LAYERS[name]
+    assert again.get_config() == layer.get_config()
+    assert (again.name, again.seed, again.dtype) == ("mine", 5, np.float64)
+
+
+def test_an_unknown_layer_gets_a_suggestion() -> None:
+    with pytest.raises(ValueError, match="did you mean 'LSTM'"):
+        layers.get("LTSM", units=3)
