@@ -1,0 +1,554 @@
+"""The table of shapes.py on fastrnn and on other libraries: `python -m benchmarks.peers`.
+
+Every library at every thread count lives in a process of its own, so its pools, its environment and, with
+`--peer-python`, its interpreter are its own. A process that is not being asked is stopped (SIGSTOP): a pool
+that spins after its last call takes nothing from the one that is timed. In each round every process runs one
+short burst, one after the other; the figure is the median over the rounds, so slow drift of the machine meets
+all alike. Before anything is timed, its outputs and gradients are compared with a float64 referee.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import queue
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from . import report
+from .shapes import INFERENCE, TRAINING, Row, random_arrays, select
+from .workers.numpy import referee
+
+ROOT = Path(__file__).resolve().parents[1]
+LIBRARIES = ("fastrnn", "torch", "onnxruntime", "openvino", "jax", "tensorflow", "numpy")
+OWN = ("fastrnn", "numpy")  # these run under the driver's interpreter unless told otherwise
+START, PREPARE, ANSWER = 180.0, 300.0, 180.0  # seconds before a silent worker is given up
+MIN_ROUNDS = 3
+FOREIGN = 0.2  # cores
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    with contextlib.suppress(AttributeError):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def environment(threads: int) -> dict[str, str]:
+    """What must be set before a library is loaded for it to keep to `threads` threads."""
+    n = str(threads)
+    return os.environ | {
+        "OMP_NUM_THREADS": n,
+        "MKL_NUM_THREADS": n,
+        "OPENBLAS_NUM_THREADS": n,
+        "FASTRNN_NUM_THREADS": n,
+        "NPROC": n,  # the size of XLA's CPU pool
+        "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}",
+        "JAX_PLATFORMS": "cpu",
+        "CUDA_VISIBLE_DEVICES": "",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "KERAS_BACKEND": "tensorflow",
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+class WorkerError(Exception):
+    """The worker answered with an error, fell silent or died."""
+
+
+class Worker:
+    """One library at one thread count in a process of its own, stopped except while it is asked."""
+
+    def __init__(self, library: str, threads: int, dtype: str, python: str) -> None:
+        self._errors: IO[bytes] = tempfile.TemporaryFile()
+        try:
+            self.process = subprocess.Popen(
+                [python, "-m", "benchmarks.workers.serve", library, str(threads), dtype],
+                cwd=ROOT,
+                env=environment(threads),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                text=True,
+                encoding="utf-8",
+            )
+        except OSError as error:
+            self._errors.close()
+            raise WorkerError(f"cannot start {python}: {error.strerror}") from None
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self._requests, self._answers = self.process.stdin, self.process.stdout
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs (or is stopped)."""
+        return self.process.poll() is None
+
+    def _read(self) -> None:
+        for line in self._answers:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def _signal(self, name: str) -> None:
+        number = getattr(signal, name, None)
+        if number is None:  # no such signal on this system: let a spinning pool fall asleep
+            time.sleep(0.01)
+        elif self.alive:
+            self.process.send_signal(number)
+
+    def _last_words(self) -> str:
+        self.process.wait()
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return f"the process ended with {self.process.returncode}" + (f": {lines[-1]}" if lines else "")
+
+    def send(self, op: str, **request: Any) -> None:
+        """Wake the process and give it a request."""
+        self._signal("SIGCONT")
+        try:
+            self._requests.write(json.dumps({"op": op} | request) + "\n")
+            self._requests.flush()
+        except OSError:
+            raise WorkerError(self._last_words()) from None
+
+    def receive(self, timeout: float = ANSWER) -> dict[str, Any]:
+        """Wait for the answer and stop the process; one that stays silent is ended."""
+        try:
+            line = self._lines.get(timeout=timeout)
+        except queue.Empty:
+            self.process.kill()
+            raise WorkerError(f"no answer within {timeout:.0f} s") from None
+        if line is None:
+            raise WorkerError(self._last_words())
+        self._signal("SIGSTOP")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise WorkerError(answer["error"])
+        return answer
+
+    def ask(self, op: str, timeout: float = ANSWER, **request: Any) -> dict[str, Any]:
+        """One request and its answer."""
+        self.send(op, **request)
+        return self.receive(timeout)
+
+    def close(self) -> None:
+        """End the process."""
+        if self.alive:
+            self.process.kill()  # works on a stopped process too
+        self.process.wait()
+        self._reader.join(5.0)
+        with contextlib.suppress(OSError):
+            self._requests.close()
+        self._answers.close()
+        self._errors.close()
+
+
+class Team:
+    """All workers; one that dies is started again for the next row."""
+
+    def __init__(self, libraries: Sequence[str], threads: Sequence[int], dtype: str, pythons: dict[str, str]) -> None:
+        self.dtype, self.pythons = dtype, pythons
+        self.versions: dict[str, str] = {}
+        self.left_out: dict[str, str] = {}
+        self.workers: dict[tuple[str, int], Worker] = {}
+        try:
+            for library in libraries:
+                for count in threads:
+                    self._start(library, count)
+            for (library, _), worker in list(self.workers.items()):
+                self._greet(library, worker)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, library: str, count: int) -> None:
+        """All start together: loading a large library takes seconds."""
+        if library in self.left_out:
+            return
+        try:
+            worker = self.workers[library, count] = Worker(library, count, self.dtype, self.pythons[library])
+            worker.send("hello")
+        except WorkerError as error:
+            self._leave_out(library, error)
+
+    def _greet(self, library: str, worker: Worker) -> None:
+        if library not in self.left_out:
+            try:
+                self.versions[library] = worker.receive(START)["version"]
+            except WorkerError as error:
+                self._leave_out(library, error)
+
+    def _leave_out(self, library: str, error: WorkerError) -> None:
+        self.left_out[library] = str(error)
+        for key in [key for key in self.workers if key[0] == library]:
+            self.workers.pop(key).close()
+
+    def revive(self) -> None:
+        """Start the dead again."""
+        for (library, count), worker in list(self.workers.items()):
+            if not worker.alive and (library, count) in self.workers:
+                worker.close()
+                self._start(library, count)
+                if library not in self.left_out:
+                    self._greet(library, self.workers[library, count])
+
+    def close(self) -> None:
+        """End every process."""
+        while self.workers:
+            self.workers.popitem()[1].close()
+
+    def __enter__(self) -> Team:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@contextlib.contextmanager
+def stored_arrays(row: Row, dtype: str, training: bool) -> Iterator[str]:
+    """A temporary .npz with the row's arrays and what must come out of them."""
+    arrays = random_arrays(row, dtype)
+    expected = {"expected_" + name: value for name, value in referee(row, arrays, training).items()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "arrays.npz")
+        np.savez(path, **arrays, **expected)  # type: ignore[arg-type]
+        yield path
+
+
+def foreign_seconds(workers: Sequence[Worker]) -> float:
+    """Processor time that neither this process nor the workers used, so far; 0 where the system does not tell."""
+    try:
+        with open("/proc/stat") as stat:
+            user, nice, system, _, _, irq, softirq, steal = (int(v) for v in stat.readline().split()[1:9])
+        ticks = user + nice + system + irq + softirq + steal
+        for worker in workers:
+            with contextlib.suppress(FileNotFoundError):
+                fields = Path(f"/proc/{worker.process.pid}/stat").read_text().rpartition(")")[2].split()
+                ticks -= int(fields[11]) + int(fields[12])
+        own = os.times()
+        return ticks / os.sysconf("SC_CLK_TCK") - own.user - own.system
+    except (OSError, ValueError, AttributeError):
+        return 0.0
+
+
+def measure(
+    row: Row,
+    which: str,
+    team: Team,
+    *,
+    rounds: int,
+    seconds: float,
+    burst: float,
+    tell: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """One row and pass on every worker: the entry of the JSON file.
+
+    Stops after `rounds` calm ones, or after MIN_ROUNDS once `seconds` have gone into the bursts. A round in which
+    other programs kept more than FOREIGN cores busy is run again, for all libraries alike; with fewer than
+    MIN_ROUNDS calm ones every round counts, and the report says so.
+    """
+    entry: dict[str, Any] = {
+        "row": row.name,
+        "pass": which,
+        "flops": row.flops(which),
+        "shape": row.as_dict(),
+        "times": {},
+        "left_out": {},
+    }
+    team.revive()
+    ready: dict[tuple[str, int], dict[str, Any]] = {}
+    with stored_arrays(row, team.dtype, which == TRAINING) as data:
+        for (library, count), worker in team.workers.items():
+            tell(f"{row.name} {which}: preparing {library} x{count}")
+            try:
+                answer = worker.ask("prepare", PREPARE, row=row.as_dict(), data=data, **{"pass": which})
+            except WorkerError as error:
+                entry["left_out"][library] = f"x{count}: {error}"
+                continue
+            for idiom, problem in answer["failures"].items():
+                entry["left_out"][f"{library} ({idiom})"] = problem
+            if answer["idiom"]:
+                ready[library, count] = answer | {"rounds_us": [], "means_us": []}
+    order = list(ready)
+    workers = [team.workers[key] for key in order]
+    calm: list[bool] = []
+    foreign, begin = 0.0, time.monotonic()
+    while sum(calm) < rounds:
+        elapsed = time.monotonic() - begin
+        if len(calm) >= MIN_ROUNDS and elapsed > seconds:
+            break
+        tell(f"{row.name} {which}: round {len(calm) + 1}")
+        shift, start, before = len(calm) % max(1, len(order)), time.monotonic(), foreign_seconds(workers)
+        for key in order[shift:] + order[:shift]:  # another neighbour goes before in each round
+            if key not in ready:
+                continue
+            slow = ready[key]["us"] > 1e5
+            try:
+                answer = team.workers[key].ask("burst", seconds=burst, calls=1 if slow else 3)
+            except WorkerError as error:
+                entry["left_out"][key[0]] = f"x{key[1]}: {error}"
+                del ready[key]
+                continue
+            ready[key]["rounds_us"].append(round(answer["us"], 3))
+            ready[key]["means_us"].append(round(answer["mean_us"], 3))
+        others = max(0.0, foreign_seconds(workers) - before)
+        calm.append(others <= FOREIGN * (time.monotonic() - start) + 0.02)  # the system counts in ticks of 10 ms
+        foreign += others
+        if not ready:
+            break
+    chosen = [number for number, quiet in enumerate(calm) if quiet]
+    if len(chosen) < MIN_ROUNDS:
+        chosen = list(range(len(calm)))
+    entry["rounds"], entry["calm_rounds"] = len(calm), sum(calm)
+    entry["foreign_cores"] = round(foreign / max(time.monotonic() - begin, 1e-9), 3)
+    for (library, count), got in ready.items():
+        entry["times"].setdefault(library, {})[str(count)] = {
+            "us": round(statistics.median(got["rounds_us"][number] for number in chosen), 3),
+            "mean_us": round(statistics.median(got["means_us"][number] for number in chosen), 3),
+            "rounds_us": got["rounds_us"],
+            "idiom": got["idiom"],
+            "trials_us": got["trials_us"],
+        }
+    for worker in team.workers.values():
+        if worker.alive:
+            with contextlib.suppress(WorkerError):
+                worker.ask("release")
+    return entry
+
+
+def probe(team: Team, rows: Sequence[Row], itemsize: int) -> dict[str, Any]:
+    """Rates of this machine for the roofline, by thread count: each library in a large product, and, on one
+    thread, the rate at which a buffer as large as each row's weights is read."""
+    sizes = sorted({report.weight_bytes(row, itemsize) for row in rows})
+    sizes = [size for size in sizes if size >= report.SMALLEST_READ]
+    rates: dict[str, Any] = {}
+    for (library, count), worker in team.workers.items():
+        reads = sizes if library == "numpy" and count == 1 else []
+        with contextlib.suppress(WorkerError):
+            answer = worker.ask("probe", sizes=reads)
+            found = rates.setdefault(str(count), {"gflops": {}, "bandwidth": {}})
+            found["bandwidth"] |= answer["bandwidth"]
+            if answer["gflops"]:
+                found["gflops"][library] = answer["gflops"]
+    return rates
+
+
+def faster(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The better of two probes, entry by entry."""
+    result: dict[str, Any] = {}
+    for count in sorted(one.keys() | other.keys(), key=int):
+        result[count] = {}
+        for kind in ("gflops", "bandwidth"):
+            a, b = (probed.get(count, {}).get(kind, {}) for probed in (one, other))
+            result[count][kind] = {k: round(max(a.get(k, 0.0), b.get(k, 0.0)), 1) for k in sorted(a.keys() | b.keys())}
+    return result
+
+
+def cpu_name() -> str:
+    """The processor's name, as the system gives it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "cpu": cpu_name(),
+        "cores": usable_cores(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+
+
+def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """`old` with the rows of `new` added or replaced.
+
+    Raises
+    ------
+    ValueError
+        The two were measured on different machines, dtypes, thread counts or versions.
+    """
+    for key in ("schema", "machine", "dtype", "threads"):
+        if old.get(key) != new[key]:
+            came = f"the file has {old.get(key)!r}, this run {new[key]!r}"
+            raise ValueError(f"--append needs the same {key}: {came}")
+    for library in old["libraries"].keys() & new["libraries"].keys():
+        was, now = old["libraries"][library], new["libraries"][library]
+        if library != "fastrnn" and was != now:
+            raise ValueError(f"--append needs the same {library}: the file has {was}, this run {now}")
+    rows = {(entry["row"], entry["pass"]): entry for entry in old["rows"] + new["rows"]}
+    order = [(row.name, which) for row in select() for which in (INFERENCE, TRAINING)]
+    return new | {
+        "libraries": old["libraries"] | new["libraries"],
+        "left_out": {
+            k: v for k, v in (old["left_out"] | new["left_out"]).items() if k not in old["libraries"] | new["libraries"]
+        },
+        "roofline": faster(old["roofline"], new["roofline"]),
+        "rows": [rows[key] for key in order if key in rows],
+    }
+
+
+def run(
+    rows: Sequence[Row],
+    libraries: Sequence[str],
+    threads: Sequence[int],
+    pythons: dict[str, str],
+    *,
+    passes: Sequence[str] = (INFERENCE, TRAINING),
+    dtype: str = "float32",
+    rounds: int = 15,
+    seconds: float = 20.0,
+    burst: float = 0.02,
+    tell: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Measure rows on libraries; the content of the JSON file."""
+    itemsize = np.dtype(dtype).itemsize
+    tell("starting " + ", ".join(libraries))
+    with Team(libraries, threads, dtype, pythons) as team:
+        rates = probe(team, rows, itemsize)
+        entries = []
+        for row in rows:
+            for which in row.passes:
+                if which in passes:
+                    entry = measure(row, which, team, rounds=rounds, seconds=seconds, burst=burst, tell=tell)
+                    entries.append(entry)
+                    tell(report.one_line(entry) + "\n")
+        rates = faster(rates, probe(team, rows, itemsize))
+        return {
+            "schema": report.SCHEMA,
+            "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "machine": machine(),
+            "dtype": dtype,
+            "threads": list(threads),
+            "rounds": rounds,
+            "libraries": dict(sorted(team.versions.items())),
+            "left_out": team.left_out,
+            "roofline": rates,
+            "rows": entries,
+        }
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--rows", type=_names, help="rows of the table, comma-separated (all)")
+    add("--libs", type=_names, default=list(LIBRARIES), help=f"of {','.join(LIBRARIES)} (all)")
+    add("--passes", type=_names, default=[INFERENCE, TRAINING], help="inference,training (both)")
+    add("--threads", type=_names, help="thread counts, comma-separated (1 and all usable cores)")
+    add("--rounds", type=int, default=15, help="rounds without other programs at work, at most (15)")
+    add(
+        "--seconds",
+        type=float,
+        default=20.0,
+        help="for the rounds of one row and pass, of which at least 3 are run (20)",
+    )
+    add("--burst", type=float, default=0.02, help="seconds of one burst (0.02)")
+    add("--dtype", choices=("float32", "float64"), default="float32")
+    add("--python", action="append", default=[], metavar="LIB=PATH", help="interpreter of one library")
+    add("--peer-python", metavar="PATH", help="interpreter of all libraries but fastrnn and numpy")
+    add("--json", metavar="FILE", help="write what was measured")
+    add("--append", action="store_true", help="keep the rows that --json FILE already has")
+    add("--report", metavar="FILE", help="measure nothing: report from a JSON file")
+    add("--short", action="store_true", help="report one line a row only")
+    add("--output", metavar="FILE", help="write the report there too (e.g. benchmarks/RESULTS.md)")
+    add("--plot", metavar="FILE", help="bar chart of the ratios (PNG)")
+    options = parser.parse_args(argv)
+    for library in options.libs:
+        if library not in LIBRARIES:
+            parser.error(f"--libs must be of {', '.join(LIBRARIES)}, got {library!r}")
+    for which in options.passes:
+        if which not in (INFERENCE, TRAINING):
+            parser.error(f"--passes must be of {INFERENCE}, {TRAINING}, got {which!r}")
+    try:
+        options.rows = select(options.rows)
+        options.threads = [int(n) for n in options.threads or sorted({1, usable_cores()})]
+    except ValueError as error:
+        parser.error(str(error))
+    if min(options.threads) < 1 or options.rounds < 1:
+        parser.error("--threads and --rounds must be at least 1")
+    if options.append and not options.json:
+        parser.error("--append needs --json FILE")
+    options.pythons = {
+        library: options.peer_python if options.peer_python and library not in OWN else sys.executable
+        for library in LIBRARIES
+    }
+    for pair in options.python:
+        library, _, path = pair.partition("=")
+        if library not in LIBRARIES or not path:
+            parser.error(f"--python must be LIB=PATH with LIB of {', '.join(LIBRARIES)}, got {pair!r}")
+        options.pythons[library] = path
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line."""
+    options = _arguments(argv)
+    if options.report:
+        results = report.load(options.report)
+    else:
+        width = 0
+
+        def tell(text: str) -> None:
+            nonlocal width
+            lasting = text.endswith("\n")
+            if lasting or sys.stderr.isatty():
+                line = text.rstrip("\n")
+                blank = " " * max(0, width - len(line))
+                sys.stderr.write(f"{line}{blank}" + ("\n" if lasting else "\r"))
+                sys.stderr.flush()
+                width = 0 if lasting else len(line)
+
+        results = run(
+            options.rows,
+            options.libs,
+            options.threads,
+            options.pythons,
+            passes=options.passes,
+            dtype=options.dtype,
+            rounds=options.rounds,
+            seconds=options.seconds,
+            burst=options.burst,
+            tell=tell,
+        )
+        if options.append and os.path.exists(options.json):
+            results = merge(report.load(options.json), results)
+        if options.json:
+            Path(options.json).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    text = report.short(results) if options.short else report.markdown(results)
+    if options.output:
+        Path(options.output).write_text(text, encoding="utf-8")
+    print(text, end="")
+    if options.plot:
+        try:
+            report.chart(results, options.plot)
+        except (ImportError, ValueError) as error:
+            print(error, file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

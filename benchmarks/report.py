@@ -1,0 +1,287 @@
+"""From the JSON of peers.py to ratios, geometric means, a Markdown page and a chart.
+
+A ratio is the time of the best other library over fastrnn's, each at its better thread count: above 1 fastrnn
+is ahead. Times are microseconds a call.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .shapes import GATES, INFERENCE, TRAINING, Row
+
+SCHEMA = 1
+OURS = "fastrnn"
+SMALLEST_READ = 128 * 1024  # bytes; below, weights sit in L1 and a probe would time its own call
+LABELS = {
+    "fastrnn": "fastrnn", "torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO",
+    "jax": "JAX", "tensorflow": "TensorFlow", "numpy": "NumPy",
+}  # fmt: skip
+
+
+class Time(NamedTuple):
+    """A library's better time on one row: microseconds, at that many threads."""
+
+    library: str
+    threads: int
+    us: float
+
+
+def load(path: str) -> dict[str, Any]:
+    """Read a JSON file of peers.py.
+
+    Raises
+    ------
+    ValueError
+        Not such a file, or of another schema.
+    """
+    results = json.loads(Path(path).read_text(encoding="utf-8"))
+    if not isinstance(results, dict) or results.get("schema") != SCHEMA:
+        raise ValueError(f"{path} must be a results file of schema {SCHEMA}")
+    return results
+
+
+def geomean(values: Iterable[float]) -> float:
+    """Geometric mean; NaN of nothing."""
+    logs = [math.log(v) for v in values]
+    return math.exp(sum(logs) / len(logs)) if logs else math.nan
+
+
+def best(entry: dict[str, Any], library: str) -> Time | None:
+    """A library's better thread count on this row, or None when it was not measured."""
+    times = entry["times"].get(library)
+    if not times:
+        return None
+    threads = min(times, key=lambda n: times[n]["us"])
+    return Time(library, int(threads), times[threads]["us"])
+
+
+def best_other(entry: dict[str, Any]) -> Time | None:
+    """The fastest library that is not fastrnn."""
+    others = [best(entry, library) for library in entry["times"] if library != OURS]
+    return min((t for t in others if t is not None), key=lambda t: t.us, default=None)
+
+
+def ratio(entry: dict[str, Any]) -> float | None:
+    """Best other over fastrnn, or None when one of the two is missing."""
+    ours, other = best(entry, OURS), best_other(entry)
+    return other.us / ours.us if ours and other else None
+
+
+def ratios(results: dict[str, Any], which: str) -> dict[str, float]:
+    """Row name -> ratio for one pass."""
+    found = {e["row"]: ratio(e) for e in results["rows"] if e["pass"] == which}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def weight_bytes(row: Row, itemsize: int) -> int:
+    """Bytes of the weights that every step reads: R, and W too when one step is the whole call."""
+    inputs = row.H + (row.I if row.streaming else 0)
+    return inputs * GATES[row.cell] * row.H * itemsize
+
+
+def fastest_product(results: dict[str, Any], threads: int) -> tuple[str, float] | None:
+    """The library with the fastest large product on so many threads, and its GFLOP/s."""
+    rates = results["roofline"].get(str(threads), {}).get("gflops", {})
+    return max(rates.items(), key=lambda pair: pair[1], default=None)
+
+
+def roofline(results: dict[str, Any], entry: dict[str, Any]) -> float | None:
+    """Bound over time for fastrnn: the share of what this machine, probed in the same run, could do at most.
+
+    The bound is the larger of the arithmetic at the rate of the fastest library's large product and, for each
+    step (twice when training), one read of the weights at the rate of a buffer of that size, from the cache
+    that holds it, unless that is less than SMALLEST_READ. Several libraries are asked for a product: one
+    that misses the processor's widest vectors reaches half the rate (OpenBLAS 0.3.31 on a Zen 5: 120 GFLOP/s
+    where others reach 240).
+    """
+    time = best(entry, OURS)
+    peak = fastest_product(results, time.threads) if time else None
+    if time is None or peak is None:
+        return None
+    row = Row(**entry["shape"])
+    size = weight_bytes(row, np.dtype(results["dtype"]).itemsize)
+    bound = entry["flops"] / peak[1] * 1e-3
+    bandwidth = results["roofline"].get("1", {}).get("bandwidth", {}).get(str(size))
+    if bandwidth and size >= SMALLEST_READ:
+        reads = row.T * (2 if entry["pass"] == TRAINING else 1)
+        bound = max(bound, reads * size / (bandwidth * time.threads) * 1e-3)
+    return float(bound / time.us)
+
+
+def _figure(us: float) -> str:
+    return f"{us:.2f}" if us < 10 else f"{us:.1f}" if us < 100 else f"{us:.0f}"
+
+
+def _cell(time: Time | None) -> str:
+    return f"{_figure(time.us)} ({time.threads})" if time else ""
+
+
+def _ratio(value: float | None) -> str:
+    text = f"{value:.2f}" if value else ""
+    return f"**{text}**" if value and value < 1 else text
+
+
+def _size(entry: dict[str, Any]) -> str:
+    shape = entry["shape"]
+    return f"{shape['cell']} B{shape['B']} T{shape['T']} I{shape['I']} H{shape['H']}"
+
+
+def one_line(entry: dict[str, Any]) -> str:
+    """One row in a line, for progress."""
+    times = [best(entry, library) for library in entry["times"]]
+    found = sorted((t for t in times if t is not None), key=lambda t: t.us)
+    value = ratio(entry)
+    head = f"{entry['row']} {entry['pass']}" + (f" ratio {value:.2f}" if value else "")
+    return head + ": " + ", ".join(f"{t.library} {_cell(t)}" for t in found)
+
+
+def _table(results: dict[str, Any], which: str) -> list[str]:
+    entries = [e for e in results["rows"] if e["pass"] == which]
+    if not entries:
+        return []
+    others = [k for k in LABELS if k != OURS and any(k in e["times"] for e in entries)]
+    head = ["row", "shape", LABELS[OURS], "best other", "ratio", "of roofline"] + [LABELS[k] for k in others]
+    lines = [f"## {which.capitalize()}", "", "| " + " | ".join(head) + " |"]
+    lines.append("|---|---|" + "--:|" * (len(head) - 2))
+    for entry in entries:
+        share, other = roofline(results, entry), best_other(entry)
+        cells = [
+            entry["row"],
+            _size(entry),
+            _cell(best(entry, OURS)),
+            f"{_figure(other.us)} {LABELS[other.library]} ({other.threads})" if other else "",
+            _ratio(ratio(entry)),
+            f"{share:.0%}" if share else "",
+            *(_cell(best(entry, k)) for k in others),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def _summary(results: dict[str, Any]) -> list[str]:
+    lines = ["## Summary", ""]
+    for which in (INFERENCE, TRAINING):
+        found = ratios(results, which)
+        if found:
+            lines.append(f"- {which}: geometric mean {geomean(found.values()):.2f} over {len(found)} rows")
+            behind = [f"{name} {value:.2f}" for name, value in found.items() if value < 1]
+            lines.append(f"- {which}, rows below 1: " + (", ".join(behind) or "none"))
+    if len(lines) == 2:
+        lines.append(f"- no ratios: {OURS} or every other library is missing")
+    return [*lines, ""]
+
+
+def _conditions(results: dict[str, Any]) -> list[str]:
+    machine = results["machine"]
+    versions = ", ".join(f"{LABELS[k]} {v}" for k, v in results["libraries"].items())
+    lines = [
+        "## Conditions",
+        "",
+        f"- {machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']},"
+        f" {results['created'][:10]}",
+        f"- {results['dtype']}, one layer, thread counts {', '.join(map(str, results['threads']))}",
+        f"- {versions}",
+    ]
+    for count in results["threads"]:
+        rates = results["roofline"].get(str(count), {}).get("gflops", {})
+        if rates:
+            text = ", ".join(f"{LABELS[k]} {v:.0f}" for k, v in rates.items())
+            lines.append(f"- large products on {count} thread{'s' * (count > 1)}, GFLOP/s: {text}")
+    crowded = [
+        f"{e['row']} {e['pass']} ({e['foreign_cores']:.1f} cores)"
+        for e in results["rows"]
+        if e.get("calm_rounds", 0) < min(3, e.get("rounds", 0))
+    ]
+    if crowded:
+        lines.append("- too few rounds without other programs at work: " + ", ".join(crowded))
+    lines += [f"- left out: {LABELS.get(k, k)}: {v}" for k, v in results["left_out"].items()]
+    for entry in results["rows"]:
+        for library, reason in entry["left_out"].items():
+            lines.append(f"- left out of {entry['row']} {entry['pass']}: {library}: {reason}")
+    return [*lines, ""]
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The whole page: tables with losses in bold, geometric means, conditions."""
+    lines = [
+        "# fastrnn against other libraries",
+        "",
+        "Median microseconds a call, each library at its better thread count (in brackets), measured by",
+        "`python -m benchmarks.peers` in interleaved rounds. The ratio is the best other over fastrnn:",
+        "above 1 fastrnn is ahead.",
+        "",
+    ]
+    for which in (INFERENCE, TRAINING):
+        lines += _table(results, which)
+    return "\n".join(lines + _summary(results) + _conditions(results))
+
+
+def short(results: dict[str, Any]) -> str:
+    """One table of a line a row, both passes, for a README."""
+    lines = ["| row | shape | inference, us | best other | ratio | training, us | best other | ratio |"]
+    lines.append("|---|---|" + "--:|" * 6)
+    entries = {(e["row"], e["pass"]): e for e in results["rows"]}
+    for name in dict.fromkeys(e["row"] for e in results["rows"]):
+        cells = [name, ""]
+        for which in (INFERENCE, TRAINING):
+            entry = entries.get((name, which))
+            if entry is None:
+                cells += ["", "", ""]
+            else:
+                cells[1] = _size(entry)
+                ours, other, value = best(entry, OURS), best_other(entry), ratio(entry)
+                cells.append(_figure(ours.us) if ours else "")
+                cells.append(f"{_figure(other.us)} {LABELS[other.library]}" if other else "")
+                cells.append(_ratio(value))
+        lines.append("| " + " | ".join(cells) + " |")
+    means = [ratios(results, which).values() for which in (INFERENCE, TRAINING)]
+    text = [f"{geomean(found):.2f}" if found else "" for found in means]
+    return "\n".join([*lines, f"| geometric mean | | | | {text[0]} | | | {text[1]} |", ""])
+
+
+def chart(results: dict[str, Any], path: str) -> None:
+    """A bar for each row's ratio on a logarithmic scale, losses in red.
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    ValueError
+        There is no ratio to draw.
+    """
+    panels = [(which, found) for which in (INFERENCE, TRAINING) if (found := ratios(results, which))]
+    if not panels:
+        raise ValueError(f"the chart needs rows measured on {OURS} and on another library")
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+    except ImportError:
+        raise ImportError('the ratio chart needs matplotlib: pip install "fastrnn[plot]"') from None
+    longest = max(len(found) for _, found in panels)
+    every = [value for _, found in panels for value in found.values()]
+    low, high = min(0.8, min(every) / 1.4), max(2.0, max(every) * 1.4)
+    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if low <= tick <= high]
+    figure = Figure(figsize=(5.5 * len(panels), 1.5 + 0.28 * longest), layout="constrained")
+    for index, (which, found) in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), index + 1)
+        names, values = list(found)[::-1], list(found.values())[::-1]
+        colours = ["tab:blue" if value >= 1 else "tab:red" for value in values]
+        # log bars must start from 1, not from the left edge, for a loss to point the other way
+        bars = axes.barh(names, [v - 1 for v in values], left=1.0, color=colours)
+        axes.bar_label(bars, [f"{v:.2f}" for v in values], padding=3, fontsize=8)
+        axes.axvline(1.0, color="black", linewidth=0.8)
+        axes.set_xscale("log")
+        axes.set_xlim(low, high)
+        axes.xaxis.set_major_locator(FixedLocator(ticks))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        axes.set_xlabel("best other / fastrnn")
+        axes.set_title(f"{which}, geometric mean {geomean(values):.2f}")
+    figure.savefig(path, dpi=150)

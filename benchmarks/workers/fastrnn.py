@@ -1,0 +1,78 @@
+"""fastrnn as a user runs it: a layer's forward and backward, and its stream for one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import fastrnn
+from fastrnn import functional, layers
+
+from ..shapes import Row
+from . import CHECK_STEPS, Task
+
+_LAYERS = {"simple_rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
+
+
+def build(row: Row, arrays: dict[str, np.ndarray], threads: int | None = None) -> Any:
+    """A built layer that holds the row's weights and returns all outputs and the final state."""
+    layer = getattr(layers, _LAYERS[row.cell])(
+        row.H, return_sequences=True, return_state=True, dtype=str(arrays["x"].dtype), num_threads=threads
+    )
+    layer.build((None, row.T, row.I))
+    layer.set_weights([arrays[name] for name in ("kernel", "recurrent_kernel", "bias")])
+    return layer
+
+
+def infer(layer: Any, x: np.ndarray) -> Callable[[], Any]:
+    """The whole sequence, weights packed by the first call and kept."""
+    return lambda: layer.forward(x)
+
+
+def train(layer: Any, x: np.ndarray, dy: np.ndarray) -> Callable[[], Any]:
+    """Forward and backward with all gradients; the call returns (outputs and state, dx)."""
+    return lambda: (layer.forward(x, training=True), layer.backward(dy))
+
+
+def stream(layer: Any, x: np.ndarray) -> Callable[[], Any]:
+    """One step x (B, I) -> y (B, H), the state carried by the stream."""
+    one = layer.stream(batch_size=len(x))
+    return lambda: one.step(x)
+
+
+class Library:
+    """fastrnn with a team of `threads`."""
+
+    version = getattr(fastrnn, "__version__", "unknown")
+
+    def __init__(self, threads: int, dtype: str) -> None:
+        self.threads, self.dtype = threads, dtype
+
+    def tasks(self, row: Row, arrays: dict[str, np.ndarray], training: bool) -> dict[str, Callable[[], Task]]:
+        return {"layer": lambda: self._layer(row, arrays, training)}
+
+    def product(self, n: int) -> Callable[[], Any]:
+        """A product of two n x n matrices."""
+        a, b = (np.random.default_rng(k).random((n, n)).astype(self.dtype) for k in range(2))
+        out = np.empty_like(a)
+        return lambda: functional.matmul(a, b, out=out, num_threads=self.threads)
+
+    def _layer(self, row: Row, arrays: dict[str, np.ndarray], training: bool) -> Task:
+        layer, x, dy = build(row, arrays, self.threads), arrays["x"], arrays["dy"]
+        if row.streaming:
+            call = stream(layer, np.ascontiguousarray(x[:, 0]))
+            return Task(call, lambda: {"y": np.array([call() for _ in range(CHECK_STEPS)][-1])})
+        call = train(layer, x, dy) if training else infer(layer, x)
+
+        def result() -> dict[str, np.ndarray]:
+            if training:
+                (y, *_), dx = call()
+                names = ("dkernel", "drecurrent_kernel", "dbias")
+                grads = {n: v.grad for n, v in zip(names, layer.variables, strict=True)}
+                return {"y": y, "dx": dx} | grads
+            y, *state = call()
+            return {"y": y} | dict(zip(("h", "c"), state, strict=False))
+
+        return Task(call, result)

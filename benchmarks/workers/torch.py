@@ -1,0 +1,120 @@
+"""PyTorch: nn.LSTM, nn.GRU and nn.RNN in eager mode (nn.*Cell for streaming), gradients by autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..shapes import Row
+from . import CHECK_STEPS, Task, inverse, reorder
+
+_ORDER = {"simple_rnn": (0,), "gru": (1, 0, 2), "lstm": (0, 1, 2, 3)}  # r z n; i f g o
+_LAYERS = {"simple_rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
+
+
+class Library:
+    """PyTorch with an intra-op pool of `threads`."""
+
+    version = torch.__version__
+
+    def __init__(self, threads: int, dtype: str) -> None:
+        torch.set_num_threads(threads)
+        torch.set_num_interop_threads(1)
+        self.dtype = getattr(torch, dtype)
+
+    def tasks(self, row: Row, arrays: dict[str, np.ndarray], training: bool) -> dict[str, Callable[[], Task]]:
+        """torch.compile is not among them: Dynamo leaves these layers as they are (62 for 57 us on char, 1.43
+        for 1.39 ms on ptbS). Made to trace them it compiles for 14 to 77 s and runs slower, but for training
+        char (310 for 355 us)."""
+        if row.streaming:
+            return {
+                "nn.Cell": lambda: self._stream(row, arrays, True),
+                "nn": lambda: self._stream(row, arrays, False),
+            }
+        if training:
+            return {"nn": lambda: self._train(row, arrays)}
+        return {"nn": lambda: self._infer(row, arrays)}
+
+    def product(self, n: int) -> Callable[[], Any]:
+        """A product of two n x n matrices."""
+        a, b, out = (torch.rand(n, n, dtype=self.dtype) for _ in range(3))
+        return lambda: torch.mm(a, b, out=out)
+
+    def _module(self, row: Row, arrays: dict[str, np.ndarray], cell: bool = False) -> Any:
+        module = getattr(torch.nn, _LAYERS[row.cell] + ("Cell" if cell else ""))(row.I, row.H, dtype=self.dtype)
+        order, bias = _ORDER[row.cell], arrays["bias"]
+        pair = bias if row.cell == "gru" else np.stack([bias, np.zeros_like(bias)])
+        with torch.no_grad():
+            kernels = [reorder(arrays[name], order).T for name in ("kernel", "recurrent_kernel")]
+            for parameter, value in zip(module.parameters(), [*kernels, *reorder(pair, order)], strict=True):
+                parameter.copy_(torch.from_numpy(np.ascontiguousarray(value)))
+        return module
+
+    def _input(self, array: np.ndarray) -> Any:
+        return torch.from_numpy(np.ascontiguousarray(array.swapaxes(0, 1)))  # time-major is torch's own order
+
+    def _infer(self, row: Row, arrays: dict[str, np.ndarray]) -> Task:
+        module, x = self._module(row, arrays).eval(), self._input(arrays["x"])
+
+        def call() -> Any:
+            with torch.inference_mode():
+                return module(x)
+
+        def result() -> dict[str, np.ndarray]:
+            y, state = call()
+            out = {"y": y.numpy().swapaxes(0, 1)}
+            if row.cell == "lstm":
+                return out | {"h": state[0][0].numpy(), "c": state[1][0].numpy()}
+            return out | {"h": state[0].numpy()}
+
+        return Task(call, result)
+
+    def _stream(self, row: Row, arrays: dict[str, np.ndarray], cell: bool) -> Task:
+        module = self._module(row, arrays, cell).eval()
+        x = self._input(arrays["x"])
+        if cell:
+            x = x[0]
+        shape = (row.B, row.H) if cell else (1, row.B, row.H)
+        state: Any = torch.zeros(shape, dtype=self.dtype)
+        if row.cell == "lstm":
+            state = (state, state.clone())
+
+        def call() -> Any:
+            nonlocal state
+            with torch.inference_mode():
+                out = module(x, state)
+            state = out if cell else out[1]
+            return state
+
+        def result() -> dict[str, np.ndarray]:
+            out = [call() for _ in range(CHECK_STEPS)][-1]
+            h = out[0] if row.cell == "lstm" else out
+            return {"y": h.numpy().reshape(row.B, row.H)}
+
+        return Task(call, result)
+
+    def _train(self, row: Row, arrays: dict[str, np.ndarray]) -> Task:
+        module, x, dy = self._module(row, arrays), self._input(arrays["x"]), self._input(arrays["dy"])
+        x.requires_grad_(True)
+        wanted = [x, *module.parameters()]
+
+        def call() -> Any:
+            y, _ = module(x)
+            return y, torch.autograd.grad(y, wanted, dy)
+
+        def result() -> dict[str, np.ndarray]:
+            y, grads = call()
+            dx, dW, dR, db, dc = (g.numpy() for g in grads)
+            back = inverse(_ORDER[row.cell])
+            return {
+                "y": y.detach().numpy().swapaxes(0, 1),
+                "dx": dx.swapaxes(0, 1),
+                "dkernel": reorder(dW.T, back),
+                "drecurrent_kernel": reorder(dR.T, back),
+                "dbias": reorder(np.stack([db, dc]), back) if row.cell == "gru" else db,
+            }
+
+        return Task(call, result)
