@@ -82,7 +82,7 @@ def _prepare(
     kernel = np.ascontiguousarray(validate.array("kernel", kernel, dtype, (inputs, columns * units)))
     bias_shape = None
     if bias is not None:
-        bias = validate.array("bias", bias, dtype)
+        bias = np.ascontiguousarray(validate.array("bias", bias, dtype))
         if bias.shape not in ((columns * units,), (2, columns * units)):
             raise ValueError(f"bias must have shape ({columns * units},) or (2, {columns * units}), got {bias.shape}")
         bias_shape = bias.shape

@@ -294,6 +294,8 @@ except KeyboardInterrupt:
 
 def seconds_to_interrupt(code: str, delay: float) -> float:
     """From SIGINT, sent `delay` seconds after the child is ready, to its KeyboardInterrupt."""
+    # a suite that runs in the background of a shell hands its children a SIGINT that is ignored
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + code
     child = subprocess.Popen([sys.executable, "-c", code], env=environment(), stdout=subprocess.PIPE, text=True)
     try:
         assert child.stdout is not None

@@ -32,8 +32,17 @@ def infer(layer: Any, x: np.ndarray) -> Callable[[], Any]:
 
 
 def train(layer: Any, x: np.ndarray, dy: np.ndarray) -> Callable[[], Any]:
-    """Forward and backward with all gradients; the call returns (outputs and state, dx)."""
-    return lambda: (layer.forward(x, training=True), layer.backward(dy))
+    """Forward and backward with all gradients; the call returns (outputs and state, dx).
+
+    The weights count as changed, as they are after every update, so that each call packs them anew.
+    """
+
+    def call() -> Any:
+        for variable in layer.variables:
+            variable.version += 1
+        return layer.forward(x, training=True), layer.backward(dy)
+
+    return call
 
 
 def stream(layer: Any, x: np.ndarray) -> Callable[[], Any]:

@@ -702,6 +702,21 @@ cdef inline char *data(array):
     return NULL if array is None else <char *> cnp.PyArray_DATA(array)
 
 
+ctypedef fused real:
+    float
+    double
+
+
+cdef void add_gates(real *gate_row, const real *values, Py_ssize_t H, Py_ssize_t V, const fr_cell *cell, int first,
+                    const int *order) noexcept nogil:
+    """Add (G.H,) values, gates in Keras's order, to the slots of a gate row from `first` on."""
+    cdef Py_ssize_t u
+    cdef int g
+    for g in range(cell.gates):
+        for u in range(H):
+            gate_row[(u // V * cell.slots + first + g) * V + u % V] += values[order[g] * H + u]
+
+
 cdef class Recurrence:
     """One direction of one recurrent layer: its sizes, its packed weights, its two time loops.
 
@@ -756,18 +771,23 @@ cdef class Recurrence:
 
     cdef load_bias(self, bias):
         """One gate row: the input's bias where x.W lands, the recurrent one where h.R does, their sum where both do."""
-        cdef Py_ssize_t vector = self.kernels.vector, H = self.units
-        cdef int S = self.cell.slots, G = self.cell.gates, g
-        row = np.zeros((self.P * vector, S), self.dtype)
-        if bias is not None:
-            pair = np.atleast_2d(bias)
-            pair = pair.reshape(pair.shape[0], G, H)
-            for g in range(G):
-                row[:H, self.cell.input_first + g] += pair[0, self.cell.input_order[g]]
-                if pair.shape[0] == 2:
-                    row[:H, self.cell.recurrent_first + g] += pair[1, self.cell.recurrent_order[g]]
-        row = np.ascontiguousarray(row.reshape(self.P, vector, S).transpose(0, 2, 1))
-        memcpy(self.bias, data(row), self.gate_bytes)
+        cdef const fr_cell *cell = self.cell
+        cdef char *values = data(bias)
+        memset(self.bias, 0, self.gate_bytes)
+        if values == NULL:
+            return
+        self.add_bias(values, cell.input_first, cell.input_order)
+        if bias.ndim == 2:
+            self.add_bias(values + cell.gates * self.units * self.kernels.itemsize, cell.recurrent_first,
+                          cell.recurrent_order)
+
+    cdef void add_bias(self, char *values, int first, const int *order) noexcept:
+        if self.kernels.itemsize == 4:
+            add_gates(<float *> self.bias, <const float *> values, self.units, self.kernels.vector, self.cell, first,
+                      order)
+        else:
+            add_gates(<double *> self.bias, <const double *> values, self.units, self.kernels.vector, self.cell, first,
+                      order)
 
     cdef Pack packing(self, kernel, recurrent_kernel):
         cdef Pack pack
