@@ -82,10 +82,10 @@ def _prepare(
     kernel = np.ascontiguousarray(validate.array("kernel", kernel, dtype, (inputs, columns * units)))
     bias_shape = None
     if bias is not None:
-        bias = np.ascontiguousarray(validate.array("bias", bias, dtype))
+        bias = validate.array("bias", bias, dtype)
         if bias.shape not in ((columns * units,), (2, columns * units)):
             raise ValueError(f"bias must have shape ({columns * units},) or (2, {columns * units}), got {bias.shape}")
-        bias_shape = bias.shape
+        bias, bias_shape = np.ascontiguousarray(bias), bias.shape
     state = validate.states("initial_state", initial_state, states[cell], batch, units, dtype)
     valid = validate.lengths(lengths, batch, steps)
     recurrence = Recurrence(cell, inputs, units, dtype, activation)
