@@ -31,6 +31,7 @@ typedef struct {
     ptrdiff_t segments, length, stride;
     ptrdiff_t a_first; /* reals before the first run */
     const void *b;     /* packed (P, K, G, V) */
+    ptrdiff_t b_panel; /* K . G . V */
     void *const *c;    /* rows: panel p starts at p . c_panel + c_first */
     ptrdiff_t c_panel, c_first;
     const void *seed;  /* one row laid out like c, shared by all rows; NULL: c itself */
@@ -45,9 +46,9 @@ typedef struct {
 typedef struct {
     const void *const *a; /* k rows of at least m1 reals */
     ptrdiff_t m0, m1;
-    int first; /* slot of B */
-    void *c;   /* (m, P, G, V), row m at c + m . c_row */
-    ptrdiff_t c_row;
+    int first;      /* slot of B */
+    void *c;        /* (P, rows, G, V): the rows a tile adds to are neighbours, whatever power of two H is */
+    ptrdiff_t rows; /* at least m1 */
 } fr_outer_part;
 
 typedef struct {
@@ -62,6 +63,13 @@ typedef struct {
     void *scratch; /* FR_OUTER_ROWS times (4 vectors, the left rows of all parts, and 2 lines of 64 bytes a part) */
 } fr_outer;
 enum { FR_OUTER_ROWS = 64, FR_OUTER_PADDING = 128 };
+
+/* Rows that a step to come will touch: each tile asks the caches for its share of them, `panel` bytes a panel. */
+typedef struct {
+    const void *const *rows; /* or NULL */
+    ptrdiff_t panel;
+} fr_ahead;
+enum { FR_AHEAD = 4 };
 
 /* One step of one cell for the rows [0, rows).
  * forward:  product.a is h_{t-1}, product.c the gate rows (seeded with x.W + b, the gates afterwards).
@@ -83,6 +91,7 @@ typedef struct {
     const void *const *dy;     /* backward: H reals, or NULL */
     const void *const *h, *const *h_prev; /* backward: h_t and h_{t-1}, H reals */
     void *const *dc;                      /* backward, LSTM: dc_t in, dc_{t-1} out, padded */
+    fr_ahead ahead[FR_AHEAD];
 } fr_step;
 
 /* A cell: its sizes, where its products land in a gate row, and its two steps. */
@@ -108,9 +117,11 @@ typedef struct {
      * with gate rows, which are padded, and H for one with plain rows (G = 1), which are not */
     void (*pack_transposed)(void *packed, const void *w, ptrdiff_t ld, ptrdiff_t N, ptrdiff_t H, int G,
                             const int *order, ptrdiff_t depth, ptrdiff_t p0, ptrdiff_t p1);
-    /* slots [first, first + G) of (M, P, S, V) -> (M, G.H), rows ld apart */
+    /* slots [first, first + G) of (P, M, S, V) -> (M, G.H), rows ld apart */
     void (*unpack)(void *w, ptrdiff_t ld, const void *packed, ptrdiff_t M, ptrdiff_t H, int G, const int *order,
                    int slots, int first);
+    /* to[r][first, first + size) += from[r][...] for r in ascending order: the same row may be added to many times */
+    void (*add_rows)(ptrdiff_t rows, const void *const *from, void *const *to, ptrdiff_t first, ptrdiff_t size);
     void (*activate)(int kind, ptrdiff_t n, const void *x, void *y); /* 0 sigmoid, 1 tanh: for the tests of accuracy */
 } fr_kernels;
 

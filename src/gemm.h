@@ -14,7 +14,8 @@
 #include "vector.h"
 
 enum { MAX_ROWS = 8, MAX_VECTORS = 8 };
-enum { OUTER_CACHE = 640 * 1024 }; /* of a second-level cache, for the gradient being summed */
+/* Of a second-level cache: for the gradient being summed, and for the part of a packed operand that tiles share. */
+enum { OUTER_CACHE = 640 * 1024, STRETCH_CACHE = 256 * 1024 };
 
 /* rows a tile of n vectors can take without spilling */
 INLINE int tile_rows(int n)
@@ -30,7 +31,7 @@ INLINE int tile_rows(int n)
 INLINE void product_tile(const int R, const int G, const int PANELS, const fr_product *d, ptrdiff_t r0, ptrdiff_t p)
 {
     const int N = G * PANELS;
-    const ptrdiff_t panel_size = d->segments * d->length * G * V;
+    const ptrdiff_t panel_size = d->b_panel;
     const ptrdiff_t tail = d->columns - (p + PANELS - 1) * V; /* valid columns of the last panel, when G = 1 */
     const real *b = (const real *)d->b + p * panel_size;
     const real *a[MAX_ROWS];
@@ -39,7 +40,12 @@ INLINE void product_tile(const int R, const int G, const int PANELS, const fr_pr
     EACH(r, R) {
         const real *seed = (d->seed ? (const real *)d->seed : (const real *)d->c[r0 + r]) + p * d->c_panel + d->c_first;
         a[r] = (const real *)d->a[r0 + r] + d->a_first;
-        EACH(v, N) acc[r][v] = load(seed + v / G * d->c_panel + v % G * V);
+        EACH(v, N) {
+            if (G == 1 && v == N - 1 && tail < V)
+                acc[r][v] = load_tail(seed + v * d->c_panel, tail);
+            else
+                acc[r][v] = load(seed + v / G * d->c_panel + v % G * V);
+        }
     }
     for (ptrdiff_t s = 0; s < d->segments; s++) {
         for (ptrdiff_t k = 0; k < d->length; k++) {
@@ -66,13 +72,13 @@ INLINE void product_tile(const int R, const int G, const int PANELS, const fr_pr
 
 /* one tile of a weight gradient: rows [m, m + R) of c, from a packed block of k rows, b_row apart */
 INLINE void outer_tile(const int R, const int G, const int PANELS, ptrdiff_t k, const void *const *a, ptrdiff_t m,
-                       const real *b, ptrdiff_t b_row, real *c, ptrdiff_t c_row, int first)
+                       const real *b, ptrdiff_t b_row, real *c, ptrdiff_t c_panel, int first)
 {
     const int N = G * PANELS;
     vec acc[MAX_ROWS][MAX_VECTORS];
 
     EACH(r, R) {
-        EACH(v, N) acc[r][v] = first ? all(0) : load(c + r * c_row + v * V);
+        EACH(v, N) acc[r][v] = first ? all(0) : load(c + v / G * c_panel + (r * G + v % G) * V);
     }
     for (ptrdiff_t i = 0; i < k; i++) {
         const real *row = (const real *)a[i] + m;
@@ -85,7 +91,7 @@ INLINE void outer_tile(const int R, const int G, const int PANELS, ptrdiff_t k, 
         b += b_row;
     }
     EACH(r, R) {
-        EACH(v, N) store(c + r * c_row + v * V, acc[r][v]);
+        EACH(v, N) store(c + v / G * c_panel + (r * G + v % G) * V, acc[r][v]);
     }
 }
 
@@ -108,9 +114,9 @@ typedef void (*outer_fn)(ptrdiff_t, const void *const *, ptrdiff_t, const real *
         if (R <= tile_rows(G * PANELS)) product_tile(R, G, PANELS, d, r0, p); \
     } \
     static void outer_##R##_##G##_##PANELS(ptrdiff_t k, const void *const *a, ptrdiff_t m, const real *b, \
-                                           ptrdiff_t b_row, real *c, ptrdiff_t c_row, int first) \
+                                           ptrdiff_t b_row, real *c, ptrdiff_t c_panel, int first) \
     { \
-        if (R <= tile_rows(G * PANELS)) outer_tile(R, G, PANELS, k, a, m, b, b_row, c, c_row, first); \
+        if (R <= tile_rows(G * PANELS)) outer_tile(R, G, PANELS, k, a, m, b, b_row, c, c_panel, first); \
     }
 EACH_SHAPE(DEFINE)
 #undef DEFINE
@@ -134,28 +140,72 @@ static int tile_panels(int gates, ptrdiff_t rows, ptrdiff_t left)
 
 typedef void (*finish_fn)(const fr_step *, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1);
 
-/* All tiles of a product; `finish`, if any, takes each over while it is in the first-level cache.
- * Panels outside, rows inside: a panel is read from far away once. Rows are dealt evenly, so that no tile is left
- * with a single row. */
+/* The processor foresees one long run, not dozens of short ones that lie far apart, and what training keeps of a step
+ * is at home beyond the second-level cache. */
+INLINE void ask_ahead(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
+{
+    for (int i = 0; i < FR_AHEAD; i++)
+        for (ptrdiff_t r = r0; s->ahead[i].rows && r < r1; r++) {
+            const char *row = s->ahead[i].rows[r];
+            for (ptrdiff_t at = p0 * s->ahead[i].panel; at < p1 * s->ahead[i].panel; at += 64)
+                __builtin_prefetch(row + at, 1, 2);
+        }
+}
+
+/* The rows of a product over some panels, or over a stretch of their K; `finish`, if any, takes each tile over while it
+ * is in the first-level cache. Rows are dealt evenly, so that no tile is left with a single row. */
+INLINE void product_rows(const fr_product *d, ptrdiff_t p, ptrdiff_t panels, finish_fn finish, const fr_step *step)
+{
+    const ptrdiff_t most = tile_rows(d->gates * (int)panels);
+    const ptrdiff_t tiles = (d->rows + most - 1) / most;
+    for (ptrdiff_t t = 0, r = 0; t < tiles; t++) {
+        const ptrdiff_t rows = (d->rows - r) / (tiles - t);
+        product_tiles[d->gates][panels][rows](d, r, p);
+        if (finish) {
+            ask_ahead(step, r, r + rows, p, p + panels);
+            finish(step, r, r + rows, p, p + panels);
+        }
+        r += rows;
+    }
+}
+
+/* All tiles of a product. Panels outside, rows inside: a panel is read from far away once, and where it is too large to
+ * stay in the second-level cache meanwhile, it is read in stretches of K, each continuing the one before. */
 static void product_walk(const fr_product *d, finish_fn finish, const fr_step *step)
 {
     for (ptrdiff_t p = d->p0, panels; p < d->p1; p += panels) {
         panels = tile_panels(d->gates, d->rows, d->p1 - p);
-        const ptrdiff_t most = tile_rows(d->gates * (int)panels);
-        const ptrdiff_t tiles = (d->rows + most - 1) / most;
-        for (ptrdiff_t t = 0, r = 0; t < tiles; t++) {
-            const ptrdiff_t rows = (d->rows - r) / (tiles - t);
-            product_tiles[d->gates][panels][rows](d, r, p);
-            if (finish) finish(step, r, r + rows, p, p + panels);
-            r += rows;
+        const ptrdiff_t most = (ptrdiff_t)(STRETCH_CACHE / sizeof(real)) / (d->gates * panels * V);
+        const ptrdiff_t runs = d->segments == 1 ? most : d->length > 0 && most > d->length ? most / d->length : 1;
+        const ptrdiff_t total = d->segments == 1 ? d->length : d->segments;
+        if (total <= runs || d->rows <= MAX_ROWS) {
+            product_rows(d, p, panels, finish, step);
+            continue;
+        }
+        fr_product part = *d;
+        for (ptrdiff_t done = 0; done < total; done += runs) {
+            const ptrdiff_t count = total - done < runs ? total - done : runs;
+            if (d->segments == 1) {
+                part.length = count;
+                part.a_first = d->a_first + done;
+                part.b = (const real *)d->b + done * d->gates * V;
+            } else {
+                part.segments = count;
+                part.a_first = d->a_first + done * d->stride;
+                part.b = (const real *)d->b + done * d->length * d->gates * V;
+            }
+            if (done > 0) part.seed = NULL;
+            product_rows(&part, p, panels, done + count == total ? finish : NULL, step);
         }
     }
 }
 
 static void product(const fr_product *d) { product_walk(d, NULL, NULL); }
 
-/* rows [k0, k0 + k) of the panels [p, p + panels) of b, side by side, added to their sums */
-static void outer_pack(const fr_outer *d, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t p, ptrdiff_t panels, int first)
+/* rows [k0, k0 + k) of the panels [p, p + panels) of b, side by side, added to their sums; `next` are the rows that
+ * will be packed after them, from panel next_p on */
+static void outer_pack(const fr_outer *d, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t p, ptrdiff_t panels, int first,
+                       ptrdiff_t next_k, ptrdiff_t next_p)
 {
     const int N = d->slots * (int)panels;
     const ptrdiff_t tail = d->columns - (p + panels - 1) * V;
@@ -165,6 +215,10 @@ static void outer_pack(const fr_outer *d, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t p
     for (int v = 0; v < N && d->sum && !first; v++) sum[v] = load(total + v * V);
     for (ptrdiff_t i = 0; i < k; i++) {
         const real *from = (const real *)d->b[k0 + i] + p * d->slots * V;
+        if (next_k + i < d->k) {
+            const real *next = (const real *)d->b[next_k + i] + next_p * d->slots * V;
+            for (int v = 0; v < N; v++) __builtin_prefetch(next + v * V, 0, 2);
+        }
         for (int v = 0; v < N; v++, from += V, to += V) {
             const vec w = d->slots == 1 && v == N - 1 && tail < V ? load_tail(from, tail) : load(from);
             sum[v] += w;
@@ -176,13 +230,17 @@ static void outer_pack(const fr_outer *d, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t p
 
 /* Copy the rows [k0, k0 + k) of a part's left operand, only the columns it reads, to where neighbouring rows lie on
  * different cache sets: rows a multiple of 1024 bytes apart, as h has for H = 256, would share a few of them. */
-static real *outer_gather(const fr_outer_part *o, ptrdiff_t k0, ptrdiff_t k, real *to, const void **rows)
+static real *outer_gather(const fr_outer_part *o, ptrdiff_t o_k, ptrdiff_t k0, ptrdiff_t k, real *to, const void **rows)
 {
     const ptrdiff_t width = o->m1 - o->m0, line = 64 / sizeof(real);
     const ptrdiff_t apart = (((width + line - 1) / line) | 1) * line;
     for (ptrdiff_t i = 0; i < k; i++, to += apart) {
         const real *from = (const real *)o->a[k0 + i] + o->m0;
         ptrdiff_t j = 0;
+        if (k0 + FR_OUTER_ROWS + i < o_k)
+            for (const real *next = (const real *)o->a[k0 + FR_OUTER_ROWS + i] + o->m0, *end = next + width; next < end;
+                 next += line)
+                __builtin_prefetch(next, 0, 2);
         for (; j + V <= width; j += V) store(to + j, load(from + j));
         if (j < width) store_tail(to + j, load_tail(from + j, width - j), width - j);
         rows[i] = to;
@@ -208,25 +266,39 @@ static void outer(const fr_outer *d)
             const ptrdiff_t k = d->k - k0 < FR_OUTER_ROWS ? d->k - k0 : FR_OUTER_ROWS;
             const int first = d->begins && k0 == 0;
             real *left = (real *)d->scratch + FR_OUTER_ROWS * 4 * V;
-            for (int part = 0; part < d->parts; part++) left = outer_gather(&d->part[part], k0, k, left, rows[part]);
+            for (int part = 0; part < d->parts; part++)
+                left = outer_gather(&d->part[part], d->k, k0, k, left, rows[part]);
             for (ptrdiff_t p = g0, panels; p < g1; p += panels) {
                 panels = tile_panels(d->gates, MAX_ROWS, g1 - p);
-                outer_pack(d, k0, k, p, panels, first);
+                const int last = p + panels >= g1;
+                outer_pack(d, k0, k, p, panels, first, last ? k0 + FR_OUTER_ROWS : k0, last ? g0 : p + panels);
                 for (int part = 0; part < d->parts; part++) {
                     const fr_outer_part *o = &d->part[part];
                     const ptrdiff_t most = tile_rows(d->gates * (int)panels), width = o->m1 - o->m0;
                     const ptrdiff_t tiles = (width + most - 1) / most;
                     const real *b = (const real *)d->scratch + o->first * V;
-                    real *c = (real *)o->c + o->m0 * o->c_row + p * d->gates * V;
+                    const ptrdiff_t c_panel = o->rows * d->gates * V;
+                    real *c = (real *)o->c + p * c_panel + o->m0 * d->gates * V;
                     for (ptrdiff_t t = 0, m = 0; t < tiles; t++) {
                         const ptrdiff_t n = (width - m) / (tiles - t);
-                        outer_tiles[d->gates][panels][n](k, rows[part], m, b, d->slots * panels * V, c + m * o->c_row,
-                                                         o->c_row, first);
+                        outer_tiles[d->gates][panels][n](k, rows[part], m, b, d->slots * panels * V,
+                                                         c + m * d->gates * V, c_panel, first);
                         m += n;
                     }
                 }
             }
         }
+    }
+}
+
+static void add_rows(ptrdiff_t rows, const void *const *from, void *const *to, ptrdiff_t first, ptrdiff_t size)
+{
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        const real *a = (const real *)from[r] + first;
+        real *sum = (real *)to[r] + first;
+        ptrdiff_t i = 0;
+        for (; i + V <= size; i += V) store(sum + i, load(sum + i) + load(a + i));
+        if (i < size) store_tail(sum + i, load_tail(sum + i, size - i) + load_tail(a + i, size - i), size - i);
     }
 }
 
@@ -270,7 +342,7 @@ static void unpack(void *w, ptrdiff_t ld, const void *packed, ptrdiff_t M, ptrdi
     const ptrdiff_t P = (H + V - 1) / V;
     for (ptrdiff_t m = 0; m < M; m++)
         for (ptrdiff_t p = 0; p < P; p++) {
-            const real *from = (const real *)packed + ((m * P + p) * slots + first) * V;
+            const real *from = (const real *)packed + ((p * M + m) * slots + first) * V;
             const ptrdiff_t units = H - p * V < V ? H - p * V : V;
             for (int g = 0; g < G; g++)
                 memcpy((real *)w + m * ld + order[g] * H + p * V, from + g * V, (size_t)units * sizeof(real));

@@ -12,6 +12,7 @@ cdef extern from "fastrnn.h" nogil:
         FR_MAX_GATES
         FR_OUTER_ROWS
         FR_OUTER_PADDING
+        FR_AHEAD
 
     ctypedef struct fr_product:
         Py_ssize_t rows, p0, p1
@@ -19,6 +20,7 @@ cdef extern from "fastrnn.h" nogil:
         const void **a
         Py_ssize_t segments, length, stride, a_first
         const void *b
+        Py_ssize_t b_panel
         void **c
         Py_ssize_t c_panel, c_first
         const void *seed
@@ -29,7 +31,7 @@ cdef extern from "fastrnn.h" nogil:
         Py_ssize_t m0, m1
         int first
         void *c
-        Py_ssize_t c_row
+        Py_ssize_t rows
 
     ctypedef struct fr_outer:
         Py_ssize_t k, p0, p1
@@ -41,6 +43,10 @@ cdef extern from "fastrnn.h" nogil:
         int parts
         fr_outer_part part[2]
         void *scratch
+
+    ctypedef struct fr_ahead:
+        const void **rows
+        Py_ssize_t panel
 
     ctypedef struct fr_step:
         fr_product product
@@ -55,6 +61,7 @@ cdef extern from "fastrnn.h" nogil:
         const void **h
         const void **h_prev
         void **dc
+        fr_ahead ahead[4]
 
     ctypedef struct fr_cell:
         const char *name
@@ -75,6 +82,7 @@ cdef extern from "fastrnn.h" nogil:
                                 Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*unpack)(void *, Py_ssize_t, const void *, Py_ssize_t, Py_ssize_t, int, const int *, int,
                        int) noexcept nogil
+        void (*add_rows)(Py_ssize_t, const void **, void **, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*activate)(int, Py_ssize_t, const void *, void *) noexcept nogil
 
     ctypedef struct fr_isa:

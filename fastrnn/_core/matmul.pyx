@@ -32,6 +32,7 @@ cdef double TEAM = 30e-6
 
 cdef enum:
     BLOCK_BYTES = 256 * 1024
+    BLOCK_LEAST = 64
 
 
 def choose(double operations):
@@ -61,7 +62,7 @@ cdef struct Product:
     const void **b_rows
     void **c_rows
     char *zeros
-    char *outer                 # (M, P, V)
+    char *outer                 # (P, M, V)
     char *scratch
     Py_ssize_t scratch_bytes    # for each member
 
@@ -79,7 +80,7 @@ cdef void pack_team(void *context, int member, int members) noexcept nogil:
 cdef void product_team(void *context, int member, int members) noexcept nogil:
     cdef Product *q = <Product *> context
     cdef Py_ssize_t i = q.rows * member // members, end = q.rows * (member + 1) // members
-    cdef Py_ssize_t block = max(8, BLOCK_BYTES // max(1, q.K * q.kernels.itemsize))
+    cdef Py_ssize_t block = max(BLOCK_LEAST, BLOCK_BYTES // max(1, q.K * q.kernels.itemsize))
     cdef fr_product d
     d.p0 = 0
     d.p1 = q.P
@@ -89,6 +90,7 @@ cdef void product_team(void *context, int member, int members) noexcept nogil:
     d.stride = 0
     d.a_first = 0
     d.b = q.packed
+    d.b_panel = q.K * q.kernels.vector
     d.c_panel = q.kernels.vector
     d.c_first = 0
     d.seed = q.zeros
@@ -113,7 +115,7 @@ cdef void outer_team(void *context, int member, int members) noexcept nogil:
     d.part[0].a = q.a_rows
     d.part[0].first = 0
     d.part[0].c = q.outer
-    d.part[0].c_row = q.P * q.kernels.vector
+    d.part[0].rows = q.rows
     d.sum = NULL
     d.part[0].m0 = 0
     d.part[0].m1 = q.rows

@@ -22,6 +22,7 @@ class Recurrence:
     units: int
     def __init__(self, cell: str, inputs: int, units: int, dtype: Any, activation: str = "tanh") -> None: ...
     def load(self, kernel: np.ndarray, recurrent_kernel: np.ndarray, bias: np.ndarray | None, threads: int) -> None: ...
+    def load_table(self, table: np.ndarray, threads: int) -> None: ...
     def forward(
         self,
         x: np.ndarray,
@@ -32,6 +33,7 @@ class Recurrence:
         y: np.ndarray | None,
         training: bool,
         threads: int,
+        of_table: bool = False,
     ) -> tuple[tuple[np.ndarray, ...], Tape | None]: ...
     def backward(
         self,

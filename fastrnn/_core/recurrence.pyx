@@ -26,8 +26,8 @@ from libc.string cimport memcpy, memset
 
 from fastrnn._core.isa cimport kernels
 from fastrnn._core.kernels cimport (
-    FR_GRU, FR_LINEAR, FR_LSTM, FR_OUTER_PADDING, FR_OUTER_ROWS, FR_RELU, FR_SIMPLE_RNN, FR_TANH, fr_barrier,
-    fr_barrier_wait, fr_cell, fr_kernels, fr_outer, fr_prefetch, fr_product, fr_step,
+    FR_AHEAD, FR_GRU, FR_LINEAR, FR_LSTM, FR_OUTER_PADDING, FR_OUTER_ROWS, FR_RELU, FR_SIMPLE_RNN, FR_TANH, fr_ahead,
+    fr_barrier, fr_barrier_wait, fr_cell, fr_kernels, fr_outer, fr_prefetch, fr_product, fr_step,
 )
 from fastrnn._core.memory cimport Memory, empty
 from fastrnn._core.threads cimport run_team, team_body
@@ -65,12 +65,11 @@ cdef enum:
 cdef enum:
     KEPT_WEIGHTS = 512 * 1024
     BLOCK_ROWS = 24
-# Rows of one step that are worth asking for ahead: a third of a first-level cache.
-cdef enum:
-    FETCH_BYTES = 16 * 1024
-# Rows of dG a member multiplies by W^T before it goes on to the next panels: what stays in its second-level cache.
+# Rows of dG a member multiplies by W^T before it goes on to the next panels: what stays in its second-level cache, but
+# so many that W^T, which is read anew for each block, is worth its way.
 cdef enum:
     BLOCK_BYTES = 256 * 1024
+    BLOCK_LEAST = 64
 
 # What a step costs one thread, roughly: operations a second, bytes of weights a second from the third-level cache,
 # activations a second. Only the choice of a team rests on it.
@@ -129,7 +128,8 @@ cdef struct Walk:
     char *R
     char *bias                  # a gate row
     # sequences, states, gradients
-    Array x
+    Array x                     # or, of a table, the numbers of its rows
+    char *table                 # gate rows: what each row of a table projects to; NULL: x is projected
     Array y                     # data NULL: nobody reads the sequence
     Array gates                 # a gate row for each point in training, for each of a chunk else
     Array cells                 # a state row for each point, training an LSTM
@@ -152,7 +152,7 @@ cdef struct Walk:
     row_in *h_rows
     row_in *gate_rows
     row_out *dx_rows
-    char *dW                    # (I, P, G, V)
+    char *dW                    # (P, I, G, V)
     char *dR
     char *db                    # (P, S, V)
     char *scratch
@@ -255,18 +255,15 @@ cdef inline void fetch(row_out *rows, Py_ssize_t count, Py_ssize_t bytes) noexce
             fr_prefetch(<char *> rows[i] + offset)
 
 
-cdef inline void fetch_ahead(const Walk *w, const Array *a, Py_ssize_t walked, const Py_ssize_t *rows,
-                             Py_ssize_t count, Py_ssize_t bytes) noexcept nogil:
-    """Ask for the short rows of a step to come: the processor foresees one long run, not dozens of short ones.
-
-    (SimpleRNN, B = 128, T = 500, H = 32: a third of the time of training.)
-    """
-    cdef Py_ssize_t i, offset, t = step_at(w, walked)
-    if a.data == NULL or t < 0 or t >= w.T or count * bytes > FETCH_BYTES:
-        return
-    for i in range(count):
-        for offset in range(0, bytes, 64):
-            fr_prefetch(a.data + t * a.step + rows[i] * a.row + offset)
+cdef inline void ahead(const Walk *w, fr_ahead *to, row_out *room, const Array *a, Py_ssize_t walked,
+                       const Py_ssize_t *rows, Py_ssize_t count, Py_ssize_t panel) noexcept nogil:
+    """Let the tiles of a step ask for the rows of another one; nobody needs them when there is no such step."""
+    cdef Py_ssize_t t = step_at(w, walked)
+    to.rows = NULL
+    to.panel = panel
+    if a.data != NULL and 0 <= t < w.T:
+        array_list(room, a, t, rows, count)
+        to.rows = <row_in *> room
 
 
 cdef inline void unit_range(const Walk *w, const Member *m, Py_ssize_t *first, Py_ssize_t *size) noexcept nogil:
@@ -277,6 +274,56 @@ cdef inline void unit_range(const Walk *w, const Member *m, Py_ssize_t *first, P
 
 
 # ---------------------------------------------------------------------------------------------------------- forward
+
+cdef fr_product projection(const Walk *w, Py_ssize_t p0, Py_ssize_t p1, row_in *x_rows, row_out *gate_rows) noexcept nogil:
+    """x.W + b, from rows of x to gate rows."""
+    cdef Py_ssize_t vector = w.kernels.vector
+    cdef fr_product project
+    project.p0 = p0
+    project.p1 = p1
+    project.gates = w.cell.gates
+    project.a = x_rows
+    project.segments = 1
+    project.length = w.I
+    project.stride = 0
+    project.a_first = 0
+    project.b = w.W
+    project.b_panel = w.I * w.cell.gates * vector
+    project.c = gate_rows
+    project.c_panel = w.cell.slots * vector
+    project.c_first = w.cell.input_first * vector
+    project.seed = w.bias
+    project.columns = w.P * vector
+    return project
+
+
+cdef void project_rows(const Walk *w, fr_product *project, Py_ssize_t rows) noexcept nogil:
+    """Do a projection; a slot that only the recurrent product reaches starts from its bias."""
+    cdef const fr_cell *cell = w.cell
+    cdef Py_ssize_t vector_bytes = w.kernels.vector * w.kernels.itemsize, i, p
+    cdef int slot
+    cdef char *source
+    project.rows = rows
+    w.kernels.product(project)
+    for slot in range(cell.slots):
+        if slot < cell.input_first or slot >= cell.input_first + cell.gates:
+            for i in range(rows):
+                for p in range(project.p0, project.p1):
+                    source = w.bias + (p * cell.slots + slot) * vector_bytes
+                    memcpy(<char *> project.c[i] + (source - w.bias), source, vector_bytes)
+
+
+cdef void table_team(void *context, int member, int members) noexcept nogil:
+    """Project this member's share of the rows [0, points) of a table."""
+    cdef Walk *w = <Walk *> context
+    cdef Py_ssize_t i = w.points * member // members, end = w.points * (member + 1) // members, rows
+    cdef fr_product project
+    while i < end:
+        rows = min(CHUNK_ROWS, end - i)
+        project = projection(w, 0, w.P, w.x_rows + i, <row_out *> w.gate_rows + i)
+        project_rows(w, &project, rows)
+        i += rows
+
 
 cdef void forward_team(void *context, int member, int members) noexcept nogil:
     """Walk the steps [first, last) of this member's rows or units."""
@@ -290,9 +337,10 @@ cdef void forward_team(void *context, int member, int members) noexcept nogil:
 
 cdef void forward_block(Walk *w, Member m) noexcept nogil:
     cdef const fr_cell *cell = w.cell
-    cdef Py_ssize_t vector = w.kernels.vector, vector_bytes = vector * w.kernels.itemsize
-    cdef Py_ssize_t walked = w.first, projected, s, t, n, i, b, points, next_n, p, first, size
-    cdef int slot
+    cdef Py_ssize_t vector = w.kernels.vector
+    cdef Py_ssize_t panel_bytes = cell.slots * vector * w.kernels.itemsize
+    cdef Py_ssize_t gates_first = m.p0 * panel_bytes, gates_size = (m.p1 - m.p0) * panel_bytes
+    cdef Py_ssize_t walked = w.first, projected, s, t, n, i, b, points, next_n, first, size
     cdef Py_ssize_t most = m.count * w.chunk
     cdef row_out *x_rows = take_list(&m, most)
     cdef row_out *gate_rows = take_list(&m, most)
@@ -300,9 +348,12 @@ cdef void forward_block(Walk *w, Member m) noexcept nogil:
     cdef row_out *y_rows = take_list(&m, m.count)
     cdef row_out *c_rows = take_list(&m, m.count)
     cdef row_out *c_prev_rows = take_list(&m, m.count)
+    cdef row_out *ahead_rows[3]
     cdef char *source
     cdef fr_product project
     cdef fr_step step
+    for i in range(3):
+        ahead_rows[i] = take_list(&m, m.count)
     h_rows[0] = take_list(&m, m.count)
     h_rows[1] = take_list(&m, m.count)
     state_list(h_rows[0], w.h, w.state_bytes, m.rows, m.count)
@@ -310,24 +361,11 @@ cdef void forward_block(Walk *w, Member m) noexcept nogil:
     state_list(c_rows, w.c, w.state_bytes, m.rows, m.count)
     unit_range(w, &m, &first, &size)
 
-    project.p0 = m.p0
-    project.p1 = m.p1
-    project.gates = cell.gates
-    project.a = <row_in *> x_rows
-    project.segments = 1
-    project.length = w.I
-    project.stride = 0
-    project.a_first = 0
-    project.b = w.W
-    project.c = gate_rows
-    project.c_panel = cell.slots * vector
-    project.c_first = cell.input_first * vector
-    project.seed = w.bias
-    project.columns = w.P * vector
-
+    project = projection(w, m.p0, m.p1, <row_in *> x_rows, gate_rows)
     step.product = project
     step.product.length = w.H
     step.product.b = w.R
+    step.product.b_panel = w.H * cell.gates * vector
     step.product.c_first = cell.recurrent_first * vector
     step.product.seed = NULL
     step.units = w.H
@@ -340,6 +378,7 @@ cdef void forward_block(Walk *w, Member m) noexcept nogil:
     step.h = NULL
     step.h_prev = NULL
     step.dc = NULL
+    memset(step.ahead, 0, sizeof(step.ahead))
 
     n = 0
     while walked < w.last:
@@ -351,17 +390,17 @@ cdef void forward_block(Walk *w, Member m) noexcept nogil:
             n = running(w, m.rows, m.count, t, n)
             for i in range(n):
                 b = m.rows[i]
-                x_rows[points] = w.x.data + t * w.x.step + b * w.x.row
+                source = w.x.data + t * w.x.step + b * w.x.row
+                if w.table != NULL:
+                    source = w.table + (<long long *> source)[0] * w.gate_bytes
+                x_rows[points] = source
                 gate_rows[points] = w.gates.data + (t if w.training else s) * w.gates.step + b * w.gates.row
                 points += 1
-        project.rows = points
-        w.kernels.product(&project)
-        for slot in range(cell.slots):
-            if slot < cell.input_first or slot >= cell.input_first + cell.gates:
-                for i in range(points):  # a slot that only the recurrent product reaches starts from its bias
-                    for p in range(m.p0, m.p1):
-                        source = w.bias + (p * cell.slots + slot) * vector_bytes
-                        memcpy(<char *> gate_rows[i] + (source - w.bias), source, vector_bytes)
+        if w.table == NULL:
+            project_rows(w, &project, points)
+        else:
+            for i in range(points):
+                memcpy(<char *> gate_rows[i] + gates_first, <char *> x_rows[i] + gates_first, gates_size)
         # walk it
         points = 0
         for _ in range(projected):
@@ -385,11 +424,10 @@ cdef void forward_block(Walk *w, Member m) noexcept nogil:
             step.h_next = h_rows[(walked + 1) & 1]
             if m.parts > 1:
                 fetch(h_rows[walked & 1], n, w.state_bytes)
-            fetch_ahead(w, &w.x, walked + projected, m.rows, n, w.I * w.kernels.itemsize)
-            fetch_ahead(w, &w.y, walked + 1, m.rows, n, w.H * w.kernels.itemsize)
+            ahead(w, &step.ahead[0], ahead_rows[0], &w.y, walked + 1, m.rows, n, vector * w.kernels.itemsize)
             if w.training:
-                fetch_ahead(w, &w.gates, walked + projected, m.rows, n, w.gate_bytes)
-                fetch_ahead(w, &w.cells, walked + 1, m.rows, n, w.state_bytes)
+                ahead(w, &step.ahead[1], ahead_rows[1], &w.gates, walked + projected, m.rows, n, panel_bytes)
+                ahead(w, &step.ahead[2], ahead_rows[2], &w.cells, walked + 1, m.rows, n, vector * w.kernels.itemsize)
             cell.forward(&step)
             points += n
             walked += 1
@@ -406,11 +444,12 @@ cdef void forward_block(Walk *w, Member m) noexcept nogil:
 # --------------------------------------------------------------------------------------------------------- backward
 
 cdef inline void dg_runs(const Walk *w, fr_product *d) noexcept nogil:
-    """A gate row as left operand: whole, or the G of its S slots that a product reaches."""
+    """A gate row as left operand of one panel's vectors: whole, or the G of its S slots that a product reaches."""
     cdef bint whole = w.cell.gates == w.cell.slots
     d.segments = 1 if whole else w.P
     d.length = w.cell.gates * w.kernels.vector * (w.P if whole else 1)
     d.stride = w.cell.slots * w.kernels.vector
+    d.b_panel = d.segments * d.length * w.kernels.vector
 
 
 cdef void bptt_team(void *context, int member, int members) noexcept nogil:
@@ -437,8 +476,11 @@ cdef void bptt_block(Walk *w, Member m) noexcept nogil:
     cdef row_out *h_prev_rows = take_list(&m, m.count)
     cdef row_out *c_rows = take_list(&m, m.count)
     cdef row_out *c_prev_rows = take_list(&m, m.count)
+    cdef row_out *ahead_rows[FR_AHEAD]
     cdef fr_step step
     cdef fr_product ended
+    for i in range(FR_AHEAD):
+        ahead_rows[i] = take_list(&m, m.count)
     state_list(dh_rows, w.dh, w.state_bytes, m.rows, m.count)
     state_list(dc_rows, w.dc, w.state_bytes, m.rows, m.count)
 
@@ -500,10 +542,10 @@ cdef void bptt_block(Walk *w, Member m) noexcept nogil:
         step.rows = n
         if m.parts > 1:
             fetch(after_rows, n_after, w.gate_bytes)
-        fetch_ahead(w, &w.dy, walked - 1, m.rows, n, w.H * real)
-        fetch_ahead(w, &w.y, walked - 1, m.rows, n, w.H * real)
-        fetch_ahead(w, &w.gates, walked - 1, m.rows, n, w.gate_bytes)
-        fetch_ahead(w, &w.cells, walked - 2, m.rows, n, w.state_bytes)
+        ahead(w, &step.ahead[0], ahead_rows[0], &w.dy, walked - 1, m.rows, n, vector * real)
+        ahead(w, &step.ahead[1], ahead_rows[1], &w.y, walked - 2, m.rows, n, vector * real)
+        ahead(w, &step.ahead[2], ahead_rows[2], &w.gates, walked - 1, m.rows, n, cell.slots * vector * real)
+        ahead(w, &step.ahead[3], ahead_rows[3], &w.cells, walked - 2, m.rows, n, vector * real)
         cell.backward(&step)
         n_after = n
         if m.parts > 1:
@@ -520,7 +562,7 @@ cdef void dx_team(void *context, int member, int members) noexcept nogil:
     cdef const fr_cell *cell = w.cell
     cdef Py_ssize_t vector = w.kernels.vector, points = w.last - w.first
     cdef Py_ssize_t i = w.first + points * member // members, end = w.first + points * (member + 1) // members
-    cdef Py_ssize_t block = max(8, BLOCK_BYTES // max(1, w.gate_bytes))
+    cdef Py_ssize_t block = max(BLOCK_LEAST, BLOCK_BYTES // max(1, w.gate_bytes))
     cdef fr_product d
     d.p0 = 0
     d.p1 = (w.I + vector - 1) // vector
@@ -540,10 +582,18 @@ cdef void dx_team(void *context, int member, int members) noexcept nogil:
         i += d.rows
 
 
+cdef void gather_team(void *context, int member, int members) noexcept nogil:
+    """Add the gate gradients of all points to those of the table's rows they took, a share of the panels each."""
+    cdef Walk *w = <Walk *> context
+    cdef Py_ssize_t panel = w.cell.slots * w.kernels.vector, first = w.P * member // members
+    w.kernels.add_rows(w.points, w.gate_rows, w.dx_rows, first * panel, (w.P * (member + 1) // members - first) * panel)
+
+
 cdef void weights_team(void *context, int member, int members) noexcept nogil:
     """Add the points [first, last) to dW = X^T.dG, dR = H_prev^T.dG and the sums of dG.
 
-    A member's share is some panels, or, where panels are few, some rows of dW and dR.
+    Without rows of x, or of h, their part is left out; the sums come with h. A member's share is some panels, or, where
+    panels are few, some rows of dW and dR.
     """
     cdef Walk *w = <Walk *> context
     cdef const fr_cell *cell = w.cell
@@ -560,14 +610,19 @@ cdef void weights_team(void *context, int member, int members) noexcept nogil:
     d.p0 = w.P * member // members if by_panels else 0
     d.p1 = w.P * (member + 1) // members if by_panels else w.P
     d.gates = cell.gates
-    d.sum = w.db if by_panels or member == 0 else NULL
-    d.parts = 2
-    d.part[0].a, d.part[0].m1, d.part[0].c = w.x_rows + w.first, w.I, w.dW
-    d.part[1].a, d.part[1].m1, d.part[1].c = w.h_rows + w.first, w.H, w.dR
-    d.part[0].first, d.part[1].first = cell.input_first, cell.recurrent_first
-    for i in range(2):
+    d.sum = w.db if w.h_rows != NULL and (by_panels or member == 0) else NULL
+    d.parts = 0
+    if w.x_rows != NULL:
+        d.part[0].a, d.part[0].m1, d.part[0].c = w.x_rows + w.first, w.I, w.dW
+        d.part[0].first = cell.input_first
+        d.parts = 1
+    if w.h_rows != NULL:
+        d.part[d.parts].a, d.part[d.parts].m1, d.part[d.parts].c = w.h_rows + w.first, w.H, w.dR
+        d.part[d.parts].first = cell.recurrent_first
+        d.parts += 1
+    for i in range(d.parts):
         d.part[i].m0 = 0
-        d.part[i].c_row = w.P * cell.gates * vector
+        d.part[i].rows = d.part[i].m1
         if not by_panels:
             d.part[i].m0 = d.part[i].m1 * member // members
             d.part[i].m1 = d.part[i].m1 * (member + 1) // members
@@ -610,18 +665,17 @@ cdef void pack_team(void *context, int member, int members) noexcept nogil:
 
 cdef class Workspace:
     """Working memory of one call; a `Recurrence` keeps one for its next call."""
-    cdef Memory states, lists, gates, cells, transposed, gradients
-    cdef Py_ssize_t H
+    cdef Memory states, lists, gates, cells, transposed, gradients, table
 
     def __cinit__(self):
-        self.states, self.lists, self.gates = Memory(), Memory(), Memory()
+        self.states, self.lists, self.gates, self.table = Memory(), Memory(), Memory(), Memory()
         self.cells, self.transposed, self.gradients = Memory(), Memory(), Memory()
 
 
 cdef class Tape:
     """What a training pass leaves for its BPTT: gates and cell states in `memory`, and the arrays it must see again."""
     cdef Workspace memory
-    cdef object x, y, h0, kernel, recurrent_kernel, lengths
+    cdef object x, y, h0, kernel, recurrent_kernel, lengths, table
     cdef bint reverse, time_major
     cdef readonly Recurrence recurrence
 
@@ -729,7 +783,8 @@ cdef class Recurrence:
     cdef const fr_cell *cell
     cdef int activation, type_number
     cdef Py_ssize_t P, gate_bytes, state_bytes
-    cdef Memory weights
+    cdef Memory weights, projected
+    cdef object table
     cdef char *W
     cdef char *R
     cdef char *bias
@@ -747,7 +802,7 @@ cdef class Recurrence:
         self.P = (units + vector - 1) // vector
         self.gate_bytes = self.P * self.cell.slots * vector * self.kernels.itemsize
         self.state_bytes = (self.P + 1) * vector * self.kernels.itemsize
-        self.weights = Memory()
+        self.weights, self.projected = Memory(), Memory()
 
     cdef Py_ssize_t padded(self, Py_ssize_t rows):
         """Bytes of a packed operand of so many rows."""
@@ -768,6 +823,26 @@ cdef class Recurrence:
         threads = 1 if (I + H) * H < 50000 else threads
         with nogil:
             run_team(pack_team, &pack, threads)
+
+    def load_table(self, table, int threads):
+        """Project every row of a table (N, I), C-contiguous: x is then one of its rows at every step.
+
+        A network of words or characters reads few different rows many times: N products instead of T.B.
+        """
+        cdef Walk w = self.walk(0, 0, False)
+        cdef Memory lists = Memory()
+        cdef Py_ssize_t n, row = self.inputs * self.kernels.itemsize
+        cdef char *rows = data(table)
+        w.points = table.shape[0]
+        self.projected.reserve(<double> w.points * self.gate_bytes)
+        w.x_rows = <row_in *> lists.reserve(<double> 2 * w.points * sizeof(void *))
+        w.gate_rows = w.x_rows + w.points
+        for n in range(w.points):
+            w.x_rows[n] = rows + n * row
+            w.gate_rows[n] = self.projected.data + n * self.gate_bytes
+        with nogil:
+            run_team(table_team, &w, 1 if w.points * self.inputs * self.units < 50000 else threads)
+        self.table = table
 
     cdef load_bias(self, bias):
         """One gate row: the input's bias where x.W lands, the recurrent one where h.R does, their sum where both do."""
@@ -841,7 +916,7 @@ cdef class Recurrence:
         rows = max(1, min(w.block, w.B if w.unit_members > 1 else (w.B + members - 1) // members))
         w.chunk = max(CHUNK_ROWS, CHUNK_BYTES // max(1, self.gate_bytes)) // rows
         w.chunk = max(1, min(w.chunk, w.T))
-        w.list_bytes = w.B * sizeof(void *) * (2 * w.chunk + 12)
+        w.list_bytes = w.B * sizeof(void *) * (2 * w.chunk + 14)
         room = members * w.list_bytes + 2 * w.B * sizeof(Py_ssize_t) + (members + 1) * sizeof(fr_barrier)
         w.lists = memory.lists.reserve(room)
         w.lengths = <Py_ssize_t *> (w.lists + members * w.list_bytes)
@@ -856,10 +931,12 @@ cdef class Recurrence:
             memcpy(w.order, data(order), w.B * sizeof(Py_ssize_t))
         return max(1, <Py_ssize_t> (PIECE * members / max(step, 1e-12)))
 
-    def forward(self, x, tuple states, lengths, bint reverse, bint time_major, y, bint training, int threads):
+    def forward(self, x, tuple states, lengths, bint reverse, bint time_major, y, bint training, int threads,
+                bint of_table=False):
         """Walk the sequence.
 
-        x (B, T, I), or (T, B, I) when time_major; states the initial h (and c) (B, H), each C-contiguous or None;
+        x (B, T, I), or (T, B, I) when time_major, or `of_table` int64 without the last axis, numbers of rows of the
+        table that was loaded; states the initial h (and c) (B, H), each C-contiguous or None;
         lengths (B,) int64 or None; y as x but of H columns, or None unless training.
         Returns the final states and, when training, the tape BPTT needs.
         """
@@ -874,6 +951,7 @@ cdef class Recurrence:
         memory.states.reserve(<double> 3 * B * state)
         w.h, w.c = memory.states.data, memory.states.data + 2 * B * state
         w.x, w.y = as_steps(x, time_major), as_steps(y, time_major)
+        w.table = self.projected.data if of_table else NULL
         if training:
             self.keep_points(&w, memory)
         else:
@@ -900,7 +978,7 @@ cdef class Recurrence:
             return ends, None
         tape = Tape.__new__(Tape)
         tape.memory, tape.recurrence, tape.reverse, tape.time_major = memory, self, reverse, time_major
-        tape.x, tape.y, tape.lengths = x, y, lengths
+        tape.x, tape.y, tape.lengths, tape.table = x, y, lengths, self.table if of_table else None
         tape.h0 = np.zeros((B, self.units), self.dtype) if h0 is None else h0.copy()
         tape.kernel, tape.recurrent_kernel = self.kernel, self.recurrent_kernel
         return ends, tape
@@ -939,15 +1017,15 @@ cdef class Recurrence:
     def backward(self, Tape tape, dy, tuple dends, dx, int threads):
         """BPTT, once for each tape: it overwrites the gates.
 
-        dy as y, or None; dends the gradients by the final states (B, H), C-contiguous or None; dx as x, or None, is
-        written. Returns the gradients of kernel, recurrent_kernel, the input and recurrent biases as (2, G.H), and a
+        dy as y, or None; dends the gradients by the final states (B, H), C-contiguous or None; dx as x (or as the
+        table), or None, is written. Returns the gradients of kernel, recurrent_kernel, the input and recurrent biases as (2, G.H), and a
         tuple of those of the initial states.
         """
         cdef Workspace memory = tape.memory
         cdef Walk w = self.walk(tape.x.shape[0 if tape.time_major else 1], tape.batch, tape.reverse)
         cdef Py_ssize_t B = w.B, I = self.inputs, H = self.units
         cdef Py_ssize_t vector = self.kernels.vector, real = self.kernels.itemsize, state = self.state_bytes
-        cdef Py_ssize_t piece, input_panels = (I + vector - 1) // vector
+        cdef Py_ssize_t piece, table_rows, input_panels = (I + vector - 1) // vector
         cdef Py_ssize_t depth = self.P * self.cell.gates * vector
         cdef const fr_cell *cell = self.cell
         cdef int G = cell.gates
@@ -958,7 +1036,14 @@ cdef class Recurrence:
         memory.states.reserve(<double> (3 * B + 2) * state)
         w.dh, w.dc = memory.states.data, memory.states.data + B * state
         w.x, w.y = as_steps(tape.x, tape.time_major), as_steps(tape.y, tape.time_major)
-        w.dy, w.dx = as_steps(dy, tape.time_major), as_steps(dx, tape.time_major)
+        w.dy = as_steps(dy, tape.time_major)
+        if tape.table is None:
+            w.dx = as_steps(dx, tape.time_major)
+        else:
+            table_rows = tape.table.shape[0]
+            memory.table.reserve(<double> table_rows * (self.gate_bytes + 3 * sizeof(void *)))
+            w.table = memory.table.data
+            memset(w.table, 0, table_rows * self.gate_bytes)
         self.keep_points(&w, memory)
         w.h0 = data(tape.h0)
         self.load_states(w.dh, dends[0], B)
@@ -994,6 +1079,12 @@ cdef class Recurrence:
         point = 2.0 * G * H * (I + H) / RATE
         w.members = 1 if 2 * w.points * point < TEAM else threads
         piece = max(1024, <Py_ssize_t> (PIECE * w.members / max(point, 1e-9)))
+        if tape.table is not None:
+            w.x_rows = NULL
+            run_in_pieces(weights_team, &w, w.points, piece)
+            with nogil:
+                run_team(gather_team, &w, w.members)
+            self.list_table(&w, tape.table, dx)
         if dx is not None:
             run_in_pieces(dx_team, &w, w.points, piece)
         run_in_pieces(weights_team, &w, w.points, piece)
@@ -1007,8 +1098,25 @@ cdef class Recurrence:
         self.spare = memory
         return dW, dR, db, dstart
 
+    cdef list_table(self, Walk *w, table, dx):
+        """Let the points be the rows of the table: their gate gradients, themselves, and their own gradients."""
+        cdef Py_ssize_t n, row = self.inputs * self.kernels.itemsize
+        w.points = table.shape[0]
+        w.gate_rows = <row_in *> (w.table + w.points * self.gate_bytes)
+        w.x_rows = w.gate_rows + w.points
+        w.dx_rows = <row_out *> (w.x_rows + w.points)
+        w.h_rows = NULL
+        for n in range(w.points):
+            w.gate_rows[n] = w.table + n * self.gate_bytes
+            w.x_rows[n] = data(table) + n * row
+            w.dx_rows[n] = data(dx) + n * row
+
     cdef list_points(self, Walk *w):
-        """Row pointers of every valid (t, b) in the order they lie in memory, whatever the team."""
+        """Row pointers of every valid (t, b) in the order they lie in memory, whatever the team.
+
+        Of a table, the pointers for dx lead to the gate gradients of its rows.
+        """
+        cdef char *source
         cdef Py_ssize_t i, j, t, b, n = 0, real = self.kernels.itemsize
         cdef bint starts, steps_outside = w.gates.step >= w.gates.row
         w.h_rows = w.x_rows + w.T * w.B
@@ -1020,11 +1128,15 @@ cdef class Recurrence:
                 if w.lengths != NULL and t >= w.lengths[b]:
                     continue
                 starts = t == (((w.T if w.lengths == NULL else w.lengths[b]) - 1) if w.reverse else 0)
-                w.x_rows[n] = w.x.data + t * w.x.step + b * w.x.row
+                source = w.x.data + t * w.x.step + b * w.x.row
+                if w.table == NULL:
+                    w.x_rows[n] = source
+                    w.dx_rows[n] = w.dx.data + t * w.dx.step + b * w.dx.row
+                else:
+                    w.dx_rows[n] = w.table + (<long long *> source)[0] * w.gate_bytes
                 w.h_rows[n] = (w.h0 + b * w.H * real if starts
                                else w.y.data + previous(w, t) * w.y.step + b * w.y.row)
                 w.gate_rows[n] = w.gates.data + t * w.gates.step + b * w.gates.row
-                w.dx_rows[n] = w.dx.data + t * w.dx.step + b * w.dx.row
                 n += 1
         w.points = n
 
