@@ -58,6 +58,7 @@ typedef struct {
     int slots, gates;     /* S, G */
     ptrdiff_t columns;    /* S = 1: valid columns of b, which may be unpadded */
     void *sum;            /* (P, S, V) or NULL */
+    void *const *into;    /* k rows (P, S, V) that the rows of B are added to, the same one many times; or NULL */
     int parts;
     fr_outer_part part[2];
     void *scratch; /* FR_OUTER_ROWS times (4 vectors, the left rows of all parts, and 2 lines of 64 bytes a part) */
@@ -120,8 +121,6 @@ typedef struct {
     /* slots [first, first + G) of (P, M, S, V) -> (M, G.H), rows ld apart */
     void (*unpack)(void *w, ptrdiff_t ld, const void *packed, ptrdiff_t M, ptrdiff_t H, int G, const int *order,
                    int slots, int first);
-    /* to[r][first, first + size) += from[r][...] for r in ascending order: the same row may be added to many times */
-    void (*add_rows)(ptrdiff_t rows, const void *const *from, void *const *to, ptrdiff_t first, ptrdiff_t size);
     void (*activate)(int kind, ptrdiff_t n, const void *x, void *y); /* 0 sigmoid, 1 tanh: for the tests of accuracy */
 } fr_kernels;
 

@@ -210,22 +210,23 @@ static void outer_pack(const fr_outer *d, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t p
     const int N = d->slots * (int)panels;
     const ptrdiff_t tail = d->columns - (p + panels - 1) * V;
     real *to = d->scratch, *total = (real *)d->sum + p * d->slots * V;
-    vec sum[MAX_VECTORS] = {{0}};
+    vec sum[MAX_VECTORS] = {{0}}; /* of these rows alone: thousands, added one by one, would lose digits */
 
-    for (int v = 0; v < N && d->sum && !first; v++) sum[v] = load(total + v * V);
     for (ptrdiff_t i = 0; i < k; i++) {
         const real *from = (const real *)d->b[k0 + i] + p * d->slots * V;
         if (next_k + i < d->k) {
             const real *next = (const real *)d->b[next_k + i] + next_p * d->slots * V;
             for (int v = 0; v < N; v++) __builtin_prefetch(next + v * V, 0, 2);
         }
+        real *into = d->into ? (real *)d->into[k0 + i] + p * d->slots * V : NULL;
         for (int v = 0; v < N; v++, from += V, to += V) {
             const vec w = d->slots == 1 && v == N - 1 && tail < V ? load_tail(from, tail) : load(from);
             sum[v] += w;
             store(to, w);
+            if (into) store(into + v * V, load(into + v * V) + w);
         }
     }
-    for (int v = 0; v < N && d->sum; v++) store(total + v * V, sum[v]);
+    for (int v = 0; v < N && d->sum; v++) store(total + v * V, first ? sum[v] : sum[v] + load(total + v * V));
 }
 
 /* Copy the rows [k0, k0 + k) of a part's left operand, only the columns it reads, to where neighbouring rows lie on
@@ -288,17 +289,6 @@ static void outer(const fr_outer *d)
                 }
             }
         }
-    }
-}
-
-static void add_rows(ptrdiff_t rows, const void *const *from, void *const *to, ptrdiff_t first, ptrdiff_t size)
-{
-    for (ptrdiff_t r = 0; r < rows; r++) {
-        const real *a = (const real *)from[r] + first;
-        real *sum = (real *)to[r] + first;
-        ptrdiff_t i = 0;
-        for (; i + V <= size; i += V) store(sum + i, load(sum + i) + load(a + i));
-        if (i < size) store_tail(sum + i, load_tail(sum + i, size - i) + load_tail(a + i, size - i), size - i);
     }
 }
 

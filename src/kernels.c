@@ -27,6 +27,5 @@ const fr_kernels FR_TABLE = {
     .pack = pack,
     .pack_transposed = pack_transposed,
     .unpack = unpack,
-    .add_rows = add_rows,
     .activate = activate_array,
 };

@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastrnn.gradients import RowGradient
 from fastrnn.layers import Embedding
+
+
+def gradient(layer: Embedding) -> np.ndarray:
+    """The gradient of the table, dense."""
+    grad = layer.embeddings.grad
+    assert grad is not None and grad.shape == layer.embeddings.shape and grad.dtype == layer.dtype
+    return grad.dense() if isinstance(grad, RowGradient) else grad
 
 
 def built(dtype: str = "float64") -> Embedding:
@@ -27,7 +35,7 @@ def test_against_torch(shape: tuple[int, ...]) -> None:
 
     assert layer(x, training=True).tobytes() == y.detach().numpy().tobytes()
     assert layer.backward(dy) is None
-    np.testing.assert_allclose(layer.embeddings.grad, table.grad, rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(gradient(layer), table.grad, rtol=1e-13, atol=1e-15)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -37,8 +45,55 @@ def test_rows_taken_twice_sum_their_gradients(dtype: str) -> None:
     layer.backward(np.array([[[1, 2, 3], [4, 5, 6], [10, 20, 30]]]))
     wanted = np.zeros((7, 3))
     wanted[2], wanted[5] = [11, 22, 33], [4, 5, 6]
-    np.testing.assert_array_equal(layer.embeddings.grad, wanted)
-    assert layer.embeddings.grad.dtype == dtype
+    np.testing.assert_array_equal(gradient(layer), wanted)
+
+
+@pytest.mark.parametrize("rows", [[], [4], [9, 0, 4, 0], [3, 1, 8, 5], [0, 1, 2, 3, 4], list(range(10))], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_few_rows_have_a_gradient_of_rows(dtype: str, rows: list[int]) -> None:
+    layer = Embedding(10, 3, dtype=dtype)
+    dy = np.random.default_rng(4).standard_normal((1, len(rows), 3)).astype(dtype)
+    layer(np.array([rows], int), training=True)
+    layer.backward(dy)
+    grad = layer.embeddings.grad
+    assert isinstance(grad, RowGradient) == (len(set(rows)) < 5)
+    wanted = np.zeros((10, 3), dtype)
+    for row, each in zip(rows, dy[0], strict=True):
+        wanted[row] += each
+    assert gradient(layer).tobytes() == wanted.tobytes()
+    if isinstance(grad, RowGradient):
+        assert grad.index.tolist() == sorted(set(rows))
+
+
+def test_mask_zero() -> None:
+    x = np.array([[0, 3, 0], [1, 2, 0]])
+    np.testing.assert_array_equal(Embedding(7, 3, mask_zero=True).compute_mask(x, None), x != 0)
+    np.testing.assert_array_equal(Embedding(7, 3, mask_zero=True).compute_mask(x.tolist(), x == 0), x != 0)
+    assert Embedding(7, 3).compute_mask(x, x != 0) is None
+
+
+def test_weights_from_elsewhere() -> None:
+    table = np.random.default_rng(5).standard_normal((7, 3)).astype(np.float32)
+    for weights in (table, [table]):
+        layer = Embedding(7, 3, weights=weights)
+        np.testing.assert_array_equal(layer([[2]])[0, 0], table[2])
+    with pytest.raises(ValueError, match=r"weights must have shape \(7, 3\), got \(3, 7\)"):
+        Embedding(7, 3, weights=table.T)
+
+
+def test_declared_input() -> None:
+    assert Embedding(7, 3, input_length=5).declared_shape == (None, 5)
+    assert Embedding(7, 3, input_shape=(5,)).declared_shape == (None, 5)
+    assert Embedding(7, 3).declared_shape is None
+    with pytest.raises(ValueError, match="only one of input_shape and input_length"):
+        Embedding(7, 3, input_length=5, input_shape=(5,))
+
+
+def test_a_regularizer_goes_with_the_table() -> None:
+    layer = Embedding(7, 3, embeddings_regularizer="l2")
+    layer.build((None, None))
+    assert repr(layer.embeddings.regularizer) == "L2(l2=0.01)"
+    assert Embedding.from_config(layer.get_config()).get_config() == layer.get_config()
 
 
 def test_any_whole_numbers_will_do() -> None:
@@ -53,7 +108,7 @@ def test_x_may_be_refilled_before_backward() -> None:
     layer(x, training=True)
     x[...] = 10**9
     layer.backward(np.ones((1, 2, 3)))
-    assert layer.embeddings.grad[:, 0].tolist() == [0, 1, 1, 0, 0, 0, 0]
+    assert gradient(layer)[:, 0].tolist() == [0, 1, 1, 0, 0, 0, 0]
 
 
 def test_strided_gradients() -> None:
@@ -61,10 +116,10 @@ def test_strided_gradients() -> None:
     wide = np.random.default_rng(3).standard_normal((2, 4, 6))
     layer(x, training=True)
     layer.backward(wide[:, ::2, ::-2])
-    strided = layer.embeddings.grad
+    strided = gradient(layer)
     layer(x, training=True)
     layer.backward(wide[:, ::2, ::-2].copy())
-    np.testing.assert_array_equal(strided, layer.embeddings.grad)
+    np.testing.assert_array_equal(strided, gradient(layer))
 
 
 @pytest.mark.parametrize(

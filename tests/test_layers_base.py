@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastrnn import layers
-from fastrnn.layers.base import Layer, Shape, Variable, snake_case
+from fastrnn.layers.base import Layer, RandomMasks, Shape, Variable, snake_case
 
 
 class Scale(Layer):
@@ -199,6 +199,9 @@ def test_a_stateless_layer_refuses_a_state() -> None:
         ({"name": 3}, TypeError, "name must be a string"),
         ({"name": "../a"}, ValueError, "name must be letters"),
         ({"name": ""}, ValueError, "name must be letters"),
+        ({"input_shape": 5}, TypeError, "input_shape must be a tuple, got 5"),
+        ({"input_shape": (-5,)}, ValueError, "input_shape must be at least 0"),
+        ({"input_shape": (5,), "input_dim": 5}, ValueError, "only one of input_shape, batch_input_shape and input_dim"),
     ],
 )
 def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -214,17 +217,107 @@ def test_default_names_are_keras_names(class_name: str, name: str) -> None:
     assert snake_case(class_name) == name
 
 
+ARGUMENTS: dict[str, Any] = {
+    "Activation": {"activation": "gelu"},
+    "Bidirectional": {"layer": layers.GRU(3, seed=5, dtype="float64"), "merge_mode": "sum"},
+    "Dense": {"units": 3, "kernel_regularizer": "l2", "activation": "selu"},
+    "Dropout": {"rate": 0.25, "noise_shape": (None, 1, 3)},
+    "Embedding": {"input_dim": 5, "output_dim": 2, "mask_zero": True},
+    "Flatten": {},
+    "LayerNormalization": {"axis": [1, 2], "center": False, "gamma_regularizer": "l1_l2"},
+    "Masking": {"mask_value": -1.0},
+    "RepeatVector": {"n": 3},
+    "Reshape": {"target_shape": (3, -1)},
+    "SpatialDropout1D": {"rate": 0.5},
+    "TimeDistributed": {"layer": layers.Dense(3, seed=5, dtype="float64")},
+}
+
+
 @pytest.mark.parametrize("name", sorted(layers.LAYERS))
 def test_configurations_are_json_and_come_back(name: str) -> None:
     import json
 
-    arguments = {"Dense": {"units": 3}, "Embedding": {"input_dim": 5, "output_dim": 2}}
-    layer = layers.get(name, **arguments.get(name, {"units": 3}), seed=5, dtype="float64", name="mine")
+    arguments = ARGUMENTS.get(name, {"units": 3, "recurrent_regularizer": "l1", "zero_output_for_mask": True})
+    layer = layers.get(name, **arguments, seed=5, dtype="float64", name="mine", input_shape=(4, 3))
     config = json.loads(json.dumps(layer.get_config()))
     again = type(layer).from_config(config)
     assert type(layer) is layers.LAYERS[name]
     assert again.get_config() == layer.get_config()
     assert (again.name, again.seed, again.dtype) == ("mine", 5, np.float64)
+    assert again.declared_shape == (None, 4, 3)
+
+
+def test_layers_are_where_keras_has_them() -> None:
+    assert set(layers.LAYERS) <= set(layers.__all__)
+    assert all(layers.LAYERS[name] is getattr(layers, name) for name in layers.LAYERS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape"),
+    [
+        ({}, None),
+        ({"input_shape": (5, None)}, (None, 5, None)),
+        ({"input_shape": [np.int64(5)]}, (None, 5)),
+        ({"batch_input_shape": (8, 5, 2)}, (8, 5, 2)),
+        ({"input_dim": 7}, (None, 7)),
+    ],
+)
+def test_a_declared_input_has_its_batch_first(arguments: dict[str, Any], shape: Shape | None) -> None:
+    layer = Scale(**arguments)
+    assert layer.declared_shape == shape and not layer.built
+    assert Scale.from_config(layer.get_config()).declared_shape == shape
+
+
+def test_an_argument_of_keras_is_taken_if_its_value_means_what_is_done() -> None:
+    Scale(trainable=True, activity_regularizer=None)
+    with pytest.raises(ValueError, match="trainable of Scale must be True, got False"):
+        Scale(trainable=False)
+    with pytest.raises(ValueError, match="activity_regularizer of Scale must be None, got 'l2'"):
+        Scale(activity_regularizer="l2")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'unit'"):
+        Scale(unit=3)
+
+
+def test_a_mask_passes_on() -> None:
+    mask = np.ones((2, 3), bool)
+    assert not Scale.takes_mask
+    assert Scale().compute_mask(np.zeros((2, 3, 4)), mask) is mask
+    assert Scale().compute_mask(np.zeros((2, 3, 4)), None) is None
+
+
+def test_a_weight_keeps_its_regularizer() -> None:
+    layer = Scale()
+    assert layer.add_weight("a", (3,), "zeros").regularizer is None
+    regularizer = layer.add_weight("b", (3,), "zeros", "l1").regularizer
+    assert regularizer is not None and regularizer.value(np.array([1.0, -2.0])) == pytest.approx(0.03)
+
+
+# --- what is dropped ---------------------------------------------------------------------------------------------
+
+
+def masks(seed: int = 1) -> RandomMasks:
+    return RandomMasks(np.random.default_rng(seed))
+
+
+def test_a_mask_is_a_function_of_key_pass_and_number() -> None:
+    drops = masks()
+    first = drops.draw((5, 7), 0.5, np.float32)
+    assert drops.draw((5, 7), 0.5, np.float32).tobytes() == first.tobytes()
+    assert drops.draw((5, 7), 0.5, np.float32, number=1).tobytes() != first.tobytes()
+    drops.passes += 1
+    assert drops.draw((5, 7), 0.5, np.float32).tobytes() != first.tobytes()
+    assert masks(2).draw((5, 7), 0.5, np.float32).tobytes() != first.tobytes()
+    again = masks(3)
+    again.set_state("name", drops.get_state())
+    assert (again.key, again.passes) == (drops.key, drops.passes)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 1001])
+@pytest.mark.parametrize("rate", [1e-6, 0.3, 0.999999])
+def test_masks_of_any_size_and_rate(size: int, rate: float) -> None:
+    mask = masks().draw((size,), rate, np.float64)
+    assert mask.shape == (size,)
+    assert np.isin(mask, [0, 1 / (1 - rate)]).all()
 
 
 def test_an_unknown_layer_gets_a_suggestion() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fastrnn import functional, reference
-from fastrnn.layers import GRU, LSTM, SimpleRNN
+from fastrnn.layers import GRU, LSTM, Embedding, SimpleRNN
+from fastrnn.regularizers import L2
 
 CELLS = {"simple_rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}
 B, T, I, H = 3, 7, 5, 6
@@ -100,7 +101,7 @@ def test_gradients_by_central_differences(cell: str, options: dict[str, Any]) ->
     dy, dends = rng.standard_normal(y.shape), [rng.standard_normal(end.shape) for end in ends]
 
     def loss() -> float:
-        layer._passes = 0  # the same dropout masks each time
+        layer._drops.passes = 0  # the same dropout masks each time
         y, *ends = layer(x, training=True, initial_state=start, lengths=lengths)
         return float((y * dy).sum() + sum((end * d).sum() for end, d in zip(ends, dends, strict=True)))
 
@@ -175,13 +176,13 @@ def test_dropout_is_one_mask_a_sequence_and_only_in_training(cell: str) -> None:
     np.testing.assert_array_equal(layer(x), plain(x))
     layer(x, training=True)
     (kept,) = layer.recall()
-    (mask,) = kept.masks
+    (mask,) = kept.drops
     assert mask.shape == (64, 1, 10)
     np.testing.assert_allclose(np.unique(mask), [0, 1 / 0.75], rtol=1e-6)
     # 640 draws at 0.25: the share dropped is within 5 standard deviations
     assert abs((mask == 0).mean() - 0.25) < 5 * np.sqrt(0.25 * 0.75 / 640)
     layer(x, training=True)
-    assert (layer.recall()[0].masks[0] != mask).any()
+    assert (layer.recall()[0].drops[0] != mask).any()
 
 
 def test_lstm_begins_with_a_forget_bias_of_one() -> None:
@@ -216,6 +217,70 @@ def test_config_makes_the_same_layer(cell: str) -> None:
     again.set_weights(layer.get_weights())
     np.testing.assert_array_equal(again(data()), layer(data()))
     assert again.compute_output_shape((None, T, I)) == (None, T, 2 * H)
+
+
+def test_arguments_of_keras_that_mean_what_is_done(cell: str) -> None:
+    same = {
+        "implementation": 2,
+        "unroll": True,
+        "time_major": False,
+        "recurrent_dropout": 0.0,
+        "kernel_constraint": None,
+    }
+    gated = {"recurrent_activation": "sigmoid", "use_cudnn": "auto"} if cell != "simple_rnn" else {}
+    after = {"reset_after": True} if cell == "gru" else {}
+    CELLS[cell](H, **same, **gated, **after)
+    wrong = {"recurrent_dropout": 0.5, "time_major": True, "bias_constraint": "max_norm", "trainable": False}
+    wrong |= {"recurrent_activation": "hard_sigmoid", "use_cudnn": True} if gated else {}
+    wrong |= {"reset_after": False} if after else {}
+    for name, value in wrong.items():
+        with pytest.raises(ValueError, match=f"{name} of {CELLS[cell].__name__} must be .*, got {value!r}"):
+            CELLS[cell](H, **{name: value})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'return_sequence'"):
+        CELLS[cell](H, return_sequence=True)
+
+
+def test_declared_input(cell: str) -> None:
+    assert CELLS[cell](H, input_shape=(T, I)).declared_shape == (None, T, I)
+    assert CELLS[cell](H, input_dim=I).declared_shape == (None, None, I)
+    assert CELLS[cell](H, input_dim=I, input_length=T).declared_shape == (None, T, I)
+    assert CELLS[cell](H, batch_input_shape=(B, T, I), stateful=True).declared_shape == (B, T, I)
+
+
+def test_regularizers_go_with_the_weights(cell: str) -> None:
+    layer = CELLS[cell](H, kernel_regularizer="l1", recurrent_regularizer=L2(0.5), bias_regularizer="l2", num_layers=2)
+    layer.build((None, None, I))
+    wanted = ["L1(l1=0.01)", "L2(l2=0.5)", "L2(l2=0.01)"] * 2
+    assert [repr(variable.regularizer) for variable in layer.variables] == wanted
+    again = CELLS[cell].from_config(layer.get_config())
+    again.build((None, None, I))
+    assert [repr(variable.regularizer) for variable in again.variables] == wanted
+    with pytest.raises(ValueError, match="kernel_regularizer must be one of l1, l2"):
+        CELLS[cell](H, kernel_regularizer="l3")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_table_of_another_dtype_or_width_is_gathered(cell: str, dtype: str) -> None:
+    ids = np.random.default_rng(6).integers(0, 4, (B, 40))
+    layer = make(cell)
+    for width in (I, I + 1):
+        embedding = Embedding(4, width, "normal", seed=7, dtype=dtype)
+        y = embedding(ids)
+        if width == I:
+            want = layer(y)
+            np.testing.assert_allclose(layer(embedding(ids, gather=False)), want, atol=1e-12)
+            layer(embedding(ids, training=True, gather=False), training=True)
+            dx = layer.backward(np.ones_like(want))
+            assert embedding.backward(dx) is None
+        else:
+            with pytest.raises(ValueError, match=r"x must have shape \(B, T, 5\), got \(3, 40, 6\)"):
+                layer(embedding(ids, gather=False))
+
+
+def test_no_activation_is_linear() -> None:
+    assert SimpleRNN(H, activation=None).activation == "linear"
+    with pytest.raises(ValueError, match="activation must be one of tanh, got 'linear'"):
+        LSTM(H, activation=None)
 
 
 def test_training_output_is_read_only_and_backward_runs_once(cell: str) -> None:

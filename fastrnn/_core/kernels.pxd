@@ -40,6 +40,7 @@ cdef extern from "fastrnn.h" nogil:
         int slots, gates
         Py_ssize_t columns
         void *sum
+        void **into
         int parts
         fr_outer_part part[2]
         void *scratch
@@ -82,7 +83,6 @@ cdef extern from "fastrnn.h" nogil:
                                 Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*unpack)(void *, Py_ssize_t, const void *, Py_ssize_t, Py_ssize_t, int, const int *, int,
                        int) noexcept nogil
-        void (*add_rows)(Py_ssize_t, const void **, void **, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*activate)(int, Py_ssize_t, const void *, void *) noexcept nogil
 
     ctypedef struct fr_isa:

@@ -14,7 +14,7 @@ import numpy as np
 from fastrnn._core import isa
 
 cimport numpy as cnp
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from fastrnn._core.isa cimport kernels
 from fastrnn._core.kernels cimport FR_OUTER_PADDING, FR_OUTER_ROWS, fr_kernels, fr_outer, fr_product
@@ -61,7 +61,7 @@ cdef struct Product:
     const void **a_rows
     const void **b_rows
     void **c_rows
-    char *zeros
+    char *seed                  # (P, V): what every row of the product begins with
     char *outer                 # (P, M, V)
     char *scratch
     Py_ssize_t scratch_bytes    # for each member
@@ -93,7 +93,7 @@ cdef void product_team(void *context, int member, int members) noexcept nogil:
     d.b_panel = q.K * q.kernels.vector
     d.c_panel = q.kernels.vector
     d.c_first = 0
-    d.seed = q.zeros
+    d.seed = q.seed
     d.columns = q.N
     while i < end:
         d.rows = min(block, end - i)
@@ -116,11 +116,11 @@ cdef void outer_team(void *context, int member, int members) noexcept nogil:
     d.part[0].first = 0
     d.part[0].c = q.outer
     d.part[0].rows = q.rows
-    d.sum = NULL
     d.part[0].m0 = 0
     d.part[0].m1 = q.rows
     d.p0 = 0
     d.p1 = q.P
+    d.sum, d.into = NULL, NULL
     if q.P >= 4 * members or q.rows < 8 * members:
         d.p0 = q.P * member // members
         d.p1 = q.P * (member + 1) // members
@@ -137,8 +137,11 @@ cdef void list_rows(const void **rows, array, Py_ssize_t count):
         rows[i] = base + i * stride
 
 
-def own(a, b, bint transpose_a, bint transpose_b, out, int threads):
-    """out = op(a).op(b) by the kernels; a^T.b^T is not among the products a network needs, so b is copied for it."""
+def own(a, b, bint transpose_a, bint transpose_b, out, int threads, row=None):
+    """out = op(a).op(b) by the kernels; a^T.b^T is not among the products a network needs, so b is copied for it.
+
+    row (N,): added to every row of the product, but of a^T.b, which is a gradient.
+    """
     cdef Product q
     cdef Memory memory = Memory()
     cdef Py_ssize_t real, packed, V
@@ -171,10 +174,12 @@ def own(a, b, bint transpose_a, bint transpose_b, out, int threads):
         return out
     packed = q.P * V * q.K * real
     room = memory.reserve(packed + q.P * V * real + 2 * q.rows * sizeof(void *))
-    q.packed, q.zeros = room, room + packed
-    q.a_rows = <const void **> (q.zeros + q.P * V * real)
+    q.packed, q.seed = room, room + packed
+    q.a_rows = <const void **> (q.seed + q.P * V * real)
     q.c_rows = <void **> (q.a_rows + q.rows)
-    memset(q.zeros, 0, q.P * V * real)
+    memset(q.seed, 0, q.P * V * real)
+    if row is not None:
+        memcpy(q.seed, cnp.PyArray_DATA(row), q.N * real)
     list_rows(q.a_rows, a, q.rows)
     list_rows(<const void **> q.c_rows, out, q.rows)
     with nogil:
@@ -183,9 +188,12 @@ def own(a, b, bint transpose_a, bint transpose_b, out, int threads):
     return out
 
 
-def matmul(a, b, bint transpose_a, bint transpose_b, out, int threads):
-    """out = op(a).op(b); the arrays are 2-D, of one float dtype, their last axes contiguous."""
+def matmul(a, b, bint transpose_a, bint transpose_b, out, int threads, row=None):
+    """out = op(a).op(b); the arrays are 2-D, of one float dtype, their last axes contiguous. row: as in `own`."""
     cdef double operations = 2.0 * out.shape[0] * out.shape[1] * (a.shape[0] if transpose_a else a.shape[1])
     if choose(operations) == "own":
-        return own(a, b, transpose_a, transpose_b, out, threads)
-    return np.matmul(a.T if transpose_a else a, b.T if transpose_b else b, out=out)
+        return own(a, b, transpose_a, transpose_b, out, threads, row)
+    np.matmul(a.T if transpose_a else a, b.T if transpose_b else b, out=out)
+    if row is not None:
+        out += row
+    return out

@@ -30,7 +30,7 @@ from fastrnn._core.kernels cimport (
     fr_barrier, fr_barrier_wait, fr_cell, fr_kernels, fr_outer, fr_prefetch, fr_product, fr_step,
 )
 from fastrnn._core.memory cimport Memory, empty
-from fastrnn._core.threads cimport run_team, team_body
+from fastrnn._core.threads cimport call_member, run_team, team_body
 
 from fastrnn import validate
 
@@ -275,7 +275,8 @@ cdef inline void unit_range(const Walk *w, const Member *m, Py_ssize_t *first, P
 
 # ---------------------------------------------------------------------------------------------------------- forward
 
-cdef fr_product projection(const Walk *w, Py_ssize_t p0, Py_ssize_t p1, row_in *x_rows, row_out *gate_rows) noexcept nogil:
+cdef fr_product projection(const Walk *w, Py_ssize_t p0, Py_ssize_t p1, row_in *x_rows,
+                           row_out *gate_rows) noexcept nogil:
     """x.W + b, from rows of x to gate rows."""
     cdef Py_ssize_t vector = w.kernels.vector
     cdef fr_product project
@@ -582,17 +583,11 @@ cdef void dx_team(void *context, int member, int members) noexcept nogil:
         i += d.rows
 
 
-cdef void gather_team(void *context, int member, int members) noexcept nogil:
-    """Add the gate gradients of all points to those of the table's rows they took, a share of the panels each."""
-    cdef Walk *w = <Walk *> context
-    cdef Py_ssize_t panel = w.cell.slots * w.kernels.vector, first = w.P * member // members
-    w.kernels.add_rows(w.points, w.gate_rows, w.dx_rows, first * panel, (w.P * (member + 1) // members - first) * panel)
-
-
 cdef void weights_team(void *context, int member, int members) noexcept nogil:
     """Add the points [first, last) to dW = X^T.dG, dR = H_prev^T.dG and the sums of dG.
 
-    Without rows of x, or of h, their part is left out; the sums come with h. A member's share is some panels, or, where
+    Without rows of x, or of h, their part is left out; the sums come with h, and the gate gradients of a table's rows,
+    each the sum of those of the points that took it. A member's share is some panels, or, where
     panels are few, some rows of dW and dR.
     """
     cdef Walk *w = <Walk *> context
@@ -610,7 +605,10 @@ cdef void weights_team(void *context, int member, int members) noexcept nogil:
     d.p0 = w.P * member // members if by_panels else 0
     d.p1 = w.P * (member + 1) // members if by_panels else w.P
     d.gates = cell.gates
-    d.sum = w.db if w.h_rows != NULL and (by_panels or member == 0) else NULL
+    d.sum, d.into = NULL, NULL
+    if w.h_rows != NULL and (by_panels or member == 0):
+        d.sum = w.db
+        d.into = NULL if w.table == NULL else w.dx_rows + w.first
     d.parts = 0
     if w.x_rows != NULL:
         d.part[0].a, d.part[0].m1, d.part[0].c = w.x_rows + w.first, w.I, w.dW
@@ -695,13 +693,17 @@ cdef class Tape:
         return self.lengths is None
 
 
-cdef run_in_pieces(team_body body, Walk *w, Py_ssize_t total, Py_ssize_t piece):
-    """Walk [0, total), or [0, -total) from its end, in pieces of about PIECE seconds: Ctrl-C is heard between them."""
+cdef run_in_pieces(team_body body, Walk *w, Py_ssize_t total, Py_ssize_t piece, Py_ssize_t grain=1):
+    """Walk [0, total), or [0, -total) from its end, in pieces of about PIECE seconds: Ctrl-C is heard between them.
+
+    Pieces are multiples of `grain`: where the bits depend on where a block of so many begins, the clock must not.
+    """
     cdef bint back = total < 0
     cdef double began = 0, pace
     total = abs(total)
     w.first = w.last = total if back else 0
     while True:
+        piece = max(grain, piece // grain * grain)
         if piece < total:
             began = seconds()
         if back:
@@ -1018,8 +1020,8 @@ cdef class Recurrence:
         """BPTT, once for each tape: it overwrites the gates.
 
         dy as y, or None; dends the gradients by the final states (B, H), C-contiguous or None; dx as x (or as the
-        table), or None, is written. Returns the gradients of kernel, recurrent_kernel, the input and recurrent biases as (2, G.H), and a
-        tuple of those of the initial states.
+        table), or None, is written. Returns the gradients of kernel, recurrent_kernel, the input and recurrent biases
+        as (2, G.H), and a tuple of those of the initial states.
         """
         cdef Workspace memory = tape.memory
         cdef Walk w = self.walk(tape.x.shape[0 if tape.time_major else 1], tape.batch, tape.reverse)
@@ -1081,13 +1083,11 @@ cdef class Recurrence:
         piece = max(1024, <Py_ssize_t> (PIECE * w.members / max(point, 1e-9)))
         if tape.table is not None:
             w.x_rows = NULL
-            run_in_pieces(weights_team, &w, w.points, piece)
-            with nogil:
-                run_team(gather_team, &w, w.members)
+            run_in_pieces(weights_team, &w, w.points, piece, FR_OUTER_ROWS)
             self.list_table(&w, tape.table, dx)
         if dx is not None:
             run_in_pieces(dx_team, &w, w.points, piece)
-        run_in_pieces(weights_team, &w, w.points, piece)
+        run_in_pieces(weights_team, &w, w.points, piece, FR_OUTER_ROWS)
         dW, dR = matrix(I, G * H, self.type_number), matrix(H, G * H, self.type_number)
         db = matrix(2, G * H, self.type_number)
         self.kernels.unpack(data(dW), G * H, w.dW, I, H, G, cell.input_order, G, 0)
@@ -1191,14 +1191,14 @@ cdef class StepWalk:
         w.last = w.first + 1
         cdef double now
         if w.members == 1:
-            forward_team(w, 0, 1)
+            call_member(forward_team, w, 0, 1)
         else:
             now = seconds()
             with nogil:
                 if now - self.ended < AWAKE:
                     run_team(forward_team, w, w.members)
                 else:
-                    forward_team(w, 0, 1)
+                    call_member(forward_team, w, 0, 1)
             self.ended = seconds()
         w.first ^= 1  # only its parity matters: which half of h is the newest
 

@@ -19,10 +19,21 @@ cdef extern from *:
     int omp_get_thread_num() noexcept nogil
     int omp_get_num_threads() noexcept nogil
 
+cdef extern from "denormals.h" nogil:
+    unsigned long long fr_flush_denormals()
+    void fr_keep_denormals(unsigned long long before)
+
 # Has this process started a team?
 cdef bint used = False
 # Is it the child of one that had? libgomp's threads do not survive a fork: a team would wait for them for ever.
 cdef bint forked = False
+
+
+cdef void call_member(team_body body, void *context, int member, int members) noexcept nogil:
+    """Call body(context, member, members) with denormals flushed."""
+    cdef unsigned long long before = fr_flush_denormals()
+    body(context, member, members)
+    fr_keep_denormals(before)
 
 
 cdef void run_team(team_body body, void *context, int members) noexcept nogil:
@@ -33,14 +44,14 @@ cdef void run_team(team_body body, void *context, int members) noexcept nogil:
     """
     global used
     if members <= 1 or forked or not FR_OPENMP:
-        body(context, 0, 1)
+        call_member(body, context, 0, 1)
         return
     used = True
     with parallel(num_threads=members):
         if omp_get_num_threads() == members:
-            body(context, omp_get_thread_num(), members)
+            call_member(body, context, omp_get_thread_num(), members)
         elif omp_get_thread_num() == 0:
-            body(context, 0, 1)
+            call_member(body, context, 0, 1)
 
 
 def openmp():

@@ -9,13 +9,55 @@ from typing import Any
 
 from fastrnn import validate
 from fastrnn.layers.base import Layer, Variable
+from fastrnn.layers.core import Activation, Dropout, Flatten, Masking, RepeatVector, Reshape, SpatialDropout1D
 from fastrnn.layers.dense import Dense
 from fastrnn.layers.embedding import Embedding
+from fastrnn.layers.normalization import LayerNormalization
 from fastrnn.layers.recurrent import GRU, LSTM, SimpleRNN
+from fastrnn.layers.wrappers import Bidirectional, TimeDistributed
 
-__all__ = ["GRU", "LAYERS", "LSTM", "Dense", "Embedding", "Layer", "SimpleRNN", "Variable", "get"]
+__all__ = [
+    "GRU",
+    "LAYERS",
+    "LSTM",
+    "Activation",
+    "Bidirectional",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "Layer",
+    "LayerNormalization",
+    "Masking",
+    "RepeatVector",
+    "Reshape",
+    "SimpleRNN",
+    "SpatialDropout1D",
+    "TimeDistributed",
+    "Variable",
+    "get",
+]
 
-LAYERS: dict[str, type[Layer]] = {cls.__name__: cls for cls in (Dense, Embedding, GRU, LSTM, SimpleRNN)}
+LAYERS: dict[str, type[Layer]] = {
+    cls.__name__: cls
+    for cls in (
+        Activation,
+        Bidirectional,
+        Dense,
+        Dropout,
+        Embedding,
+        Flatten,
+        GRU,
+        LSTM,
+        LayerNormalization,
+        Masking,
+        RepeatVector,
+        Reshape,
+        SimpleRNN,
+        SpatialDropout1D,
+        TimeDistributed,
+    )
+}
 
 
 def get(name: str, /, **config: Any) -> Layer:

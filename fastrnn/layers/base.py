@@ -21,20 +21,26 @@ A layer is written by subclassing `Layer`:
             return input_shape
 
 and is made known to saved models by an entry in `fastrnn.layers.LAYERS`.
+
+A layer that treats some steps as padding sets `takes_mask` and gives its forward a `mask`; one that makes padding, or
+drops the time axis, says so in `compute_mask`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from fastrnn import initializers, validate
+from fastrnn import initializers, regularizers, validate
+from fastrnn.gradients import RowGradient
 
 Shape = tuple[int | None, ...]  # None: known only when data come, as the batch
+Fixed = Mapping[str, tuple[Any, ...]]  # arguments, and the values that each can be given
 
 
 class Variable:
@@ -49,28 +55,34 @@ class Variable:
         Initial value; copied.
     name : str
         Its name within the layer, as "kernel".
+    regularizer : Regularizer, optional
+        What training adds to the loss for it.
 
     Attributes
     ----------
-    grad : ndarray or None
-        Gradient of the loss, of the same shape, left by the layer's last backward pass.
+    grad : ndarray, RowGradient or None
+        Gradient of the loss, of the same shape, left by the layer's last backward pass; a `RowGradient` when few rows
+        of a table were used.
     version : int
         Number of changes so far.
     """
 
-    def __init__(self, value: Any, name: str) -> None:
+    def __init__(self, value: Any, name: str, regularizer: regularizers.Regularizer | None = None) -> None:
         self.name = name
-        self.grad: np.ndarray | None = None
+        self.regularizer = regularizer
+        self.grad: np.ndarray | RowGradient | None = None
         self.version = 0
         self._array: np.ndarray = np.array(value, order="C")
         self._array.flags.writeable = False
+        self._view: np.ndarray = self._array.view()
 
     @property
     def value(self) -> np.ndarray:
         """Read-only view of the present value."""
-        view = self._array.view()
-        view.flags.writeable = False
-        return view
+        if self._view.base is not self._array:  # this is a copy of the variable that made it
+            self._view = self._array.view()
+            self._view.flags.writeable = False
+        return self._view
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -124,6 +136,60 @@ class Variable:
         return f"<Variable {self.name}: {self.dtype} {self.shape}, version {self.version}>"
 
 
+class RandomMasks:
+    """What a layer drops in training: every mask is a function of a key and of the number of passes before it.
+
+    So a run that is resumed from `get_state` drops what the uninterrupted one would have, and a pass that fails draws
+    nothing away from the next.
+
+    Parameters
+    ----------
+    rng : Generator
+        Draws the key.
+
+    Attributes
+    ----------
+    passes : int
+        Training passes so far; the layer adds one when a pass has succeeded.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.key = int(rng.integers(2**63))
+        self.passes = 0
+
+    def draw(self, shape: tuple[int, ...], rate: float, dtype: Any, number: int = 0) -> np.ndarray:
+        """Zeros with probability `rate`, to a 65536th, and 1 / (1 - rate) elsewhere.
+
+        Parameters
+        ----------
+        shape : tuple of int
+        rate : float
+            In [0, 1).
+        dtype : dtype
+        number : int
+            Tells the masks of one pass apart.
+        """
+        # 16 random bits a place. 2 million places in ms: so 0.9, by Philox 1.6, as float32 of Generator.random 4.7
+        bits = np.random.SFC64([self.key, self.passes, number])
+        size = math.prod(shape)
+        numbers = bits.random_raw(-(-size // 4)).view(np.uint16)[:size].reshape(shape)
+        mask: np.ndarray = np.multiply(numbers >= np.uint16(rate * 65536), 1 / (1 - rate), dtype=dtype)
+        return mask
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Key and passes, by the name "dropout"."""
+        return {"dropout": np.array([self.key, self.passes], np.int64)}
+
+    def set_state(self, name: str, state: Mapping[str, np.ndarray]) -> None:
+        """Carry on from `get_state`; the name is the layer's, for the message."""
+        if "dropout" not in state:
+            raise ValueError(f"{name} cannot carry on from {', '.join(sorted(state)) or 'nothing'}")
+        stands = validate.integers("dropout", state["dropout"], 0, 2**63 - 1)
+        if stands.shape != (2,):
+            raise ValueError(f"{name}: dropout must be two numbers, got {stands.shape}")
+        self.key, self.passes = int(stands[0]), int(stands[1])
+
+
 class Layer:
     """Base of all layers; see the module's docstring for how to write one.
 
@@ -136,16 +202,46 @@ class Layer:
     name : str, optional
         Letters, digits, "_", "-" and "."; by default the class in snake case, and a model that holds several
         layers of a class counts them: lstm, lstm_1, lstm_2.
+    input_shape : tuple of int or None, optional
+        What a first layer will be fed with, without the batch: the model can then be built before data come.
+    batch_input_shape : tuple of int or None, optional
+        The same with the batch first.
+    input_dim : int, optional
+        The same as `input_shape=(input_dim,)`.
+    **fixed
+        Arguments of Keras that have one meaning here, with a value that is this meaning; see `fixed` of the class.
 
     Attributes
     ----------
+    fixed : mapping of str to tuple
+        Keras's arguments that only these values can be given to.
+    takes_mask : bool
+        Whether `forward` takes `mask`, bool (B, T), True where a step is valid.
+    declared_shape : tuple of int or None, or None
+        The input shape that was given, the batch first.
     built : bool
         Whether the variables exist. The first call builds the layer from its input's shape.
     variables : list of Variable
         In Keras's order of weights.
     """
 
-    def __init__(self, *, dtype: Any = "float32", seed: int | None = None, name: str | None = None) -> None:
+    fixed: ClassVar[Fixed] = {"trainable": (True,), "activity_regularizer": (None,)}
+    takes_mask: ClassVar[bool] = False
+    takes_lookup: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        dtype: Any = "float32",
+        seed: int | None = None,
+        name: str | None = None,
+        input_shape: Any = None,
+        batch_input_shape: Any = None,
+        input_dim: int | None = None,
+        **fixed: Any,
+    ) -> None:
+        self._check_fixed(fixed)
+        self.declared_shape = declared(input_shape, batch_input_shape, input_dim)
         self.dtype = validate.dtype("dtype", dtype)
         self.seed = None if seed is None else validate.count("seed", seed)
         self.named = name is not None  # otherwise the first model that holds it may count it
@@ -188,9 +284,31 @@ class Layer:
         """Shape of the output, with None where the input's shape has None."""
         raise NotImplementedError(f"{type(self).__name__} does not tell its output's shape")
 
+    def compute_mask(self, x: Any, mask: np.ndarray | None) -> np.ndarray | None:
+        """The mask of the output, from the input and its mask: the same one, unless the class says otherwise.
+
+        Parameters
+        ----------
+        x : array_like
+            The input.
+        mask : ndarray of bool, (B, T), or None
+            True where a step of x is valid.
+
+        Returns
+        -------
+        mask : ndarray of bool, (B, T), or None
+            None where the output has no steps.
+        """
+        return mask
+
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON can hold them."""
-        return {"dtype": self.dtype.name, "seed": self.seed, "name": self.name}
+        return {
+            "dtype": self.dtype.name,
+            "seed": self.seed,
+            "name": self.name,
+            "batch_input_shape": self.declared_shape,
+        }
 
     def reset_states(self) -> None:
         """Forget what is carried from one call to the next; nothing, unless the layer is stateful."""
@@ -212,7 +330,7 @@ class Layer:
 
     # ---- what a subclass uses
 
-    def add_weight(self, name: str, shape: tuple[int, ...], initializer: str) -> Variable:
+    def add_weight(self, name: str, shape: tuple[int, ...], initializer: Any, regularizer: Any = None) -> Variable:
         """A new variable, drawn by the initializer with the layer's seed, or taken from the file being loaded.
 
         Parameters
@@ -220,8 +338,10 @@ class Layer:
         name : str
             Unique within the layer.
         shape : tuple of int
-        initializer : str
-            A name in `fastrnn.initializers.INITIALIZERS`.
+        initializer : str or Initializer
+            Of `fastrnn.initializers`.
+        regularizer : str or Regularizer, optional
+            Of `fastrnn.regularizers`; the variable keeps it.
         """
         if self.built:
             raise RuntimeError(f"{self.name} is built already")
@@ -238,7 +358,7 @@ class Layer:
                 raise ValueError(
                     f"{self.name}: {name} must be {self.dtype} of shape {tuple(shape)}, got {value.dtype} {value.shape}"
                 )
-        variable = Variable(value, name)
+        variable = Variable(value, name, regularizers.get(regularizer))
         self.variables.append(variable)
         return variable
 
@@ -252,6 +372,17 @@ class Layer:
             raise RuntimeError(f"{self.name}: backward needs a forward with training=True before it, one for each")
         values, self._remembered = self._remembered, None
         return values
+
+    def _check_fixed(self, given: Mapping[str, Any]) -> None:
+        """Arguments that no constructor names must be in `fixed`, with one of the values there."""
+        for name, value in given.items():
+            if name not in self.fixed:
+                raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {name!r}")
+            allowed = self.fixed[name]
+            if not isinstance(value, (str, float, int, type(None))) or value not in allowed:
+                raise ValueError(
+                    f"{name} of {type(self).__name__} must be {' or '.join(map(repr, allowed))}, got {value!r}"
+                )
 
     # ---- what everyone calls
 
@@ -322,6 +453,22 @@ def assign_all(variables: Sequence[Variable], weights: Sequence[Any]) -> None:
     ]
     for variable, weight in zip(variables, checked, strict=True):
         variable.assign(weight)
+
+
+def no_constraint(*names: str) -> dict[str, tuple[None]]:
+    """Entries of `Layer.fixed`: constraints, which are not offered."""
+    return {f"{name}_constraint": (None,) for name in names}
+
+
+def declared(input_shape: Any, batch_input_shape: Any, input_dim: Any) -> Shape | None:
+    """The one of the three ways to declare an input that was taken, the batch first."""
+    if sum(value is not None for value in (input_shape, batch_input_shape, input_dim)) > 1:
+        raise ValueError("only one of input_shape, batch_input_shape and input_dim can be given")
+    if batch_input_shape is not None:
+        return validate.input_shape(batch_input_shape)
+    if input_dim is not None:
+        return (None, validate.count("input_dim", input_dim))
+    return None if input_shape is None else (None, *validate.input_shape(input_shape))
 
 
 def snake_case(name: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from fastrnn import activations, functional, initializers, validate
-from fastrnn.layers.base import Layer, Shape
+from fastrnn import activations, initializers, regularizers, validate
+from fastrnn._core.matmul import matmul
+from fastrnn.layers.base import Fixed, Layer, Shape, Variable, no_constraint
 
 
 class Dense(Layer):
@@ -22,10 +23,12 @@ class Dense(Layer):
         f: one of `fastrnn.activations.ACTIVATIONS`; None is linear.
     use_bias : bool
         False leaves out b.
-    kernel_initializer, bias_initializer : str
-        Names in `fastrnn.initializers.INITIALIZERS`.
-    dtype, seed, name
-        As in `Layer`.
+    kernel_initializer, bias_initializer : str or Initializer
+        Of `fastrnn.initializers`.
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        What training adds to the loss for W and b; of `fastrnn.regularizers`.
+    **common
+        dtype, seed, name, input_shape and the other arguments of `Layer`.
 
     Notes
     -----
@@ -38,30 +41,36 @@ class Dense(Layer):
     (32, 10)
     """
 
+    fixed: ClassVar[Fixed] = {**Layer.fixed, **no_constraint("kernel", "bias"), "lora_rank": (None,)}
+
     def __init__(
         self,
         units: int,
-        activation: str | activations.Activation | None = None,
+        activation: Any = None,
         use_bias: bool = True,
-        kernel_initializer: str = "glorot_uniform",
-        bias_initializer: str = "zeros",
-        *,
-        dtype: Any = "float32",
-        seed: int | None = None,
-        name: str | None = None,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        **common: Any,
     ) -> None:
-        super().__init__(dtype=dtype, seed=seed, name=name)
+        super().__init__(**common)
         self.units = validate.count("units", units, minimum=1)
         self.activation = activations.get(activation)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.check("kernel_initializer", kernel_initializer)
         self.bias_initializer = initializers.check("bias_initializer", bias_initializer)
+        self.kernel_regularizer = regularizers.check("kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = regularizers.check("bias_regularizer", bias_regularizer)
 
     def build(self, input_shape: Shape) -> None:
         """Create W (I, units) and b (units,); only the last axis of the input shape matters."""
         inputs = validate.features(input_shape)
-        self.kernel = self.add_weight("kernel", (inputs, self.units), self.kernel_initializer)
-        self.bias = self.add_weight("bias", (self.units,), self.bias_initializer) if self.use_bias else None
+        shape = (inputs, self.units)
+        self.kernel = self.add_weight("kernel", shape, self.kernel_initializer, self.kernel_regularizer)
+        self.bias: Variable | None = None
+        if self.use_bias:
+            self.bias = self.add_weight("bias", (self.units,), self.bias_initializer, self.bias_regularizer)
         self.built = True
 
     def forward(self, x: Any, training: bool = False) -> np.ndarray:
@@ -86,9 +95,12 @@ class Dense(Layer):
         inputs = self.kernel.shape[0]
         if x.ndim < 2 or x.shape[-1] != inputs:
             raise ValueError(f"x must have shape (..., {inputs}), got {x.shape}")
-        y = functional.matmul(self._rows(x), self.kernel.value).reshape(*x.shape[:-1], self.units)
-        if self.bias is not None:
-            y += self.bias.value
+        y = np.empty((*x.shape[:-1], self.units), self.dtype)
+        bias = None if self.bias is None else self.bias.value
+        matmul(self._rows(x), self.kernel.value, False, False, self._rows(y), validate.threads(None), bias)
+        if training and self.activation.of_input:
+            self.remember(x, y)
+            return self.activation.forward(y)
         y = self.activation.forward(y, out=y)
         if training and self.activation.name == "linear":
             self.remember(x, None)
@@ -111,17 +123,21 @@ class Dense(Layer):
         -------
         dx : ndarray, (..., I), or None
         """
-        x, y = self.recall()
+        x, kept = self.recall()
         dy = validate.array("dy", dy, self.dtype, (*x.shape[:-1], self.units))
         # da: the gradient before the activation
-        da = self._rows(dy if y is None else self.activation.backward(dy, y))
-        self.kernel.grad = functional.matmul(self._rows(x), da, transpose_a=True)
+        da = self._rows(dy if kept is None else self.activation.backward(dy, kept))
+        threads = validate.threads(None)
+        dkernel = np.empty(self.kernel.shape, self.dtype)
+        self.kernel.grad = matmul(self._rows(x), da, True, False, dkernel, threads)
         if self.bias is not None:
             # in float64: this sum runs over every row and step, one after the other
             self.bias.grad = da.sum(axis=0, dtype=np.float64).astype(self.dtype)
         if not need_dx:
             return None
-        return functional.matmul(da, self.kernel.value, transpose_b=True).reshape(x.shape)
+        dx = np.empty(x.shape, self.dtype)
+        matmul(da, self.kernel.value, False, True, self._rows(dx), threads)
+        return dx
 
     @staticmethod
     def _rows(x: np.ndarray) -> np.ndarray:
@@ -140,5 +156,7 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": self.kernel_initializer,
             "bias_initializer": self.bias_initializer,
+            "kernel_regularizer": self.kernel_regularizer,
+            "bias_regularizer": self.bias_regularizer,
             **super().get_config(),
         }

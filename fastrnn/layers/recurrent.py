@@ -11,10 +11,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastrnn import functional, initializers, validate
+from fastrnn import functional, initializers, regularizers, validate
 from fastrnn._core.memory import empty_sequence
 from fastrnn._core.recurrence import ACTIVATIONS, Recurrence, StepWalk, Tape
-from fastrnn.layers.base import Layer, Shape, Variable
+from fastrnn.layers.base import Fixed, Layer, RandomMasks, Shape, Variable, no_constraint
+from fastrnn.layers.embedding import Lookup
+from fastrnn.layers.masked import MaskedRows
 
 
 class Direction:
@@ -26,15 +28,25 @@ class Direction:
         self.recurrence = recurrence
         self.kernel, self.recurrent_kernel, self.bias = kernel, recurrent_kernel, bias
         self.variables = [variable for variable in (kernel, recurrent_kernel, bias) if variable is not None]
-        self.packed: tuple[int, ...] | None = None
+        self.packed = -1  # sum of the variables' versions, which only grow
+        self.projected: tuple[Variable, int, int] | None = None
 
     def load(self, threads: int) -> Recurrence:
         """The recurrence with the weights as they are now; packing happens only after a change."""
-        versions = tuple([variable.version for variable in self.variables])
-        if versions != self.packed:
+        version = 0
+        for variable in self.variables:
+            version += variable.version
+        if version != self.packed:
             self.pack_into(self.recurrence, threads)
-            self.packed = versions
+            self.packed = version
         return self.recurrence
+
+    def load_table(self, table: Variable, threads: int) -> None:
+        """Project the rows of a table by the weights that are loaded, after a change of either."""
+        now = (table, table.version, self.packed)
+        if now != self.projected:
+            self.recurrence.load_table(table.value, threads)
+            self.projected = now
 
     def pack_into(self, recurrence: Recurrence, threads: int) -> None:
         """Give the present weights to a recurrence."""
@@ -45,16 +57,19 @@ class Direction:
         """Leave the gradients with the variables; bias holds the input's and the recurrent one."""
         self.kernel.grad, self.recurrent_kernel.grad = kernel, recurrent_kernel
         if self.bias is not None:
-            self.bias.grad = functional.bias_gradient(bias, self.bias.value.shape)
+            self.bias.grad = functional.bias_gradient(bias, self.bias.shape)
 
 
 class Pass:
     """What one training pass keeps for `backward`."""
 
+    masked: MaskedRows | None = None
+    table: Variable | None = None  # x is rows of it
+
     def __init__(self, shape: tuple[int, ...], threads: int) -> None:
         self.shape, self.threads = shape, threads
         self.tapes: list[list[Tape]] = []  # level by level
-        self.masks: list[np.ndarray | None] = []  # of the dropout on each level's input
+        self.drops: list[np.ndarray | None] = []  # the dropout's masks (B, 1, I) of each level's input
 
 
 class Recurrent(Layer):
@@ -65,10 +80,10 @@ class Recurrent(Layer):
     units : int
         H.
     activation : str
-        "tanh"; a SimpleRNN also takes "relu" and "linear".
+        "tanh"; a SimpleRNN also takes "relu" and "linear", or None for it.
     use_bias : bool
-    kernel_initializer, recurrent_initializer, bias_initializer : str
-        Names of `fastrnn.initializers`.
+    kernel_initializer, recurrent_initializer, bias_initializer : str or Initializer
+        Of `fastrnn.initializers`.
     dropout : float
         Share of the inputs dropped in training, one mask per sequence (Gal & Ghahramani 2016), before every level of a
         stack.
@@ -80,47 +95,72 @@ class Recurrent(Layer):
         Walk the input from its last step; as in Keras the output is left in the order of the walk.
     stateful : bool
         Begin where the last call ended, until `reset_states()`.
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
+        What training adds to the loss for the weights; of `fastrnn.regularizers`.
+    zero_output_for_mask : bool
+        The output at a masked step is 0 instead of that of the valid step before it.
     num_layers : int
         Levels of a stack, each over the outputs of the one below.
     bidirectional : bool
         Walk both directions and concatenate them: outputs have 2.H columns.
     num_threads : int, optional
         Default: FASTRNN_NUM_THREADS, OMP_NUM_THREADS, or the usable cores. Results do not depend on it.
-    dtype : {"float32", "float64"}
-    seed : int, optional
-        Of the initialisers and of dropout.
-    name : str, optional
+    input_length : int, optional
+        T, where `input_dim` is given.
+    **common
+        dtype, seed (of the initialisers and of dropout), name, input_shape and the other arguments of `Layer`.
     """
 
     cell: ClassVar[str]
+    takes_mask = True
+    takes_lookup = True
+    fixed: ClassVar[Fixed] = {
+        **Layer.fixed,
+        **no_constraint("kernel", "recurrent", "bias"),
+        "recurrent_dropout": (0.0,),
+        "implementation": (0, 1, 2),
+        "time_major": (False,),
+        "unroll": (False, True),
+    }
 
     def __init__(
         self,
         units: int,
-        activation: str = "tanh",
+        activation: str | None = "tanh",
         use_bias: bool = True,
-        kernel_initializer: str = "glorot_uniform",
-        recurrent_initializer: str = "orthogonal",
-        bias_initializer: str = "zeros",
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
         dropout: float = 0.0,
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
         stateful: bool = False,
         *,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        zero_output_for_mask: bool = False,
         num_layers: int = 1,
         bidirectional: bool = False,
         num_threads: int | None = None,
+        input_length: int | None = None,
         **common: Any,
     ) -> None:
+        if common.get("input_dim") is not None:
+            common["input_shape"] = (input_length, common.pop("input_dim"))
         super().__init__(**common)
         self.units = validate.count("units", units, minimum=1)
         allowed = tuple(ACTIVATIONS) if self.cell == "simple_rnn" else ("tanh",)
-        self.activation = validate.choice("activation", activation, allowed)
+        self.activation = validate.choice("activation", "linear" if activation is None else activation, allowed)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.check("kernel_initializer", kernel_initializer)
         self.recurrent_initializer = initializers.check("recurrent_initializer", recurrent_initializer)
         self.bias_initializer = initializers.check("bias_initializer", bias_initializer)
+        self.kernel_regularizer = regularizers.check("kernel_regularizer", kernel_regularizer)
+        self.recurrent_regularizer = regularizers.check("recurrent_regularizer", recurrent_regularizer)
+        self.bias_regularizer = regularizers.check("bias_regularizer", bias_regularizer)
+        self.zero_output_for_mask = bool(zero_output_for_mask)
         self.dropout = validate.fraction("dropout", dropout)
         self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
         self.go_backwards, self.stateful = bool(go_backwards), bool(stateful)
@@ -130,15 +170,15 @@ class Recurrent(Layer):
         self.threads = validate.threads(num_threads)
         self.levels: list[list[Direction]] = []
         self.states: tuple[np.ndarray, ...] | None = None
-        self._dropout_key = int(self._rng.integers(2**63))
-        self._passes = 0  # training passes so far: with the key they make the dropout masks
+        self._drops = RandomMasks(self._rng)
         self.dstate: tuple[np.ndarray, ...] | None = None
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         names = (
-            "units activation use_bias kernel_initializer recurrent_initializer bias_initializer dropout "
-            "return_sequences return_state go_backwards stateful num_layers bidirectional num_threads"
+            "units activation use_bias kernel_initializer recurrent_initializer bias_initializer kernel_regularizer "
+            "recurrent_regularizer bias_regularizer dropout return_sequences return_state go_backwards stateful "
+            "zero_output_for_mask num_layers bidirectional num_threads"
         )
         return {**super().get_config(), **{name: getattr(self, name) for name in names.split()}}
 
@@ -154,9 +194,14 @@ class Recurrent(Layer):
             directions = []
             for way in ("", "backward_") if self.bidirectional else ("",):
                 prefix = f"level{level}_{way}" if self.num_layers > 1 else way
-                kernel = self.add_weight(prefix + "kernel", (inputs, columns), self.kernel_initializer)
+                kernel = self.add_weight(
+                    prefix + "kernel", (inputs, columns), self.kernel_initializer, self.kernel_regularizer
+                )
                 recurrent_kernel = self.add_weight(
-                    prefix + "recurrent_kernel", (self.units, columns), self.recurrent_initializer
+                    prefix + "recurrent_kernel",
+                    (self.units, columns),
+                    self.recurrent_initializer,
+                    self.recurrent_regularizer,
                 )
                 bias = self._add_bias(prefix + "bias") if self.use_bias else None
                 recurrence = Recurrence(self.cell, inputs, self.units, self.dtype, self.activation)
@@ -166,13 +211,18 @@ class Recurrent(Layer):
         self.built = True
 
     def _add_bias(self, name: str) -> Variable:
-        return self.add_weight(name, (functional.gates[self.cell] * self.units,), self.bias_initializer)
+        shape = (functional.gates[self.cell] * self.units,)
+        return self.add_weight(name, shape, self.bias_initializer, self.bias_regularizer)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(B, T, H) or (B, H); 2.H when bidirectional."""
         width = self.units * (2 if self.bidirectional else 1)
         batch, steps = input_shape[:2]
         return (batch, steps, width) if self.return_sequences else (batch, width)
+
+    def compute_mask(self, x: Any, mask: np.ndarray | None) -> np.ndarray | None:
+        """The same mask, if all outputs are returned."""
+        return mask if self.return_sequences else None
 
     # ---------------------------------------------------------------------------------------------------- sequences
 
@@ -183,18 +233,23 @@ class Recurrent(Layer):
         *,
         initial_state: Any = None,
         lengths: Any = None,
+        mask: Any = None,
     ) -> Any:
         """Run over a batch of sequences.
 
         Parameters
         ----------
-        x : array_like, (B, T, I)
+        x : array_like, (B, T, I), or a Lookup of that shape
         training : bool
             Keep what `backward` needs, and drop out. A sequence returned then is read-only.
         initial_state : array or sequence of arrays (B, H), optional
             In the order of `return_state`. Default: zeros, or the last call's final state if stateful.
         lengths : array_like of int, (B,), optional
             Valid steps of each row; see `fastrnn.functional.forward`.
+        mask : array_like of bool, (B, T), optional
+            True where a step is valid, as in Keras: a masked step carries the state on, and the output at it is that
+            of the last valid step walked over, 0 if there is none; 0 in any case with `zero_output_for_mask`, or in a
+            sequence of both directions. Not together with `lengths`.
 
         Returns
         -------
@@ -203,19 +258,33 @@ class Recurrent(Layer):
         """
         if not self.levels:
             raise RuntimeError(f"{self.name} has no weights yet: call it on data, or build((None, None, I))")
-        x = validate.array("x", x, self.dtype, ("B", "T", self.levels[0][0].recurrence.inputs))
-        batch, steps, _ = x.shape
+        table = None
+        if type(x) is Lookup:
+            if mask is None and not self.dropout and self._reads(x):
+                table, x = x.table, x.index
+            else:
+                x = x.gather()
+        if mask is not None:
+            return self._forward_masked(x, training, initial_state, lengths, mask)
+        inputs = self.levels[0][0].recurrence.inputs
+        if table is None:
+            x = validate.array("x", x, self.dtype, ("B", "T", inputs))
+        batch, steps = x.shape[:2]
         if lengths is not None:
             lengths = validate.lengths(lengths, batch, steps)
         states = self._initial_state(initial_state, batch)
-        kept = Pass(x.shape, self.threads) if training else None
+        kept = Pass((batch, steps, inputs), self.threads) if training else None
+        if kept is not None:
+            kept.table = table
         ends: list[np.ndarray] = []
         parts, width = functional.states[self.cell], self.units * len(self.levels[0])
         for number, directions in enumerate(self.levels):
             if kept is not None:
-                mask = self._dropout_mask(number, x)
-                x = x if mask is None else x * mask
-                kept.masks.append(mask)
+                drop = None
+                if self.dropout:  # one mask a sequence
+                    drop = self._drops.draw((batch, 1, x.shape[2]), self.dropout, self.dtype, number)
+                    x = x * drop
+                kept.drops.append(drop)
                 kept.tapes.append([])
             sequence = None
             if training or self.return_sequences or number + 1 < self.num_layers:
@@ -226,21 +295,68 @@ class Recurrent(Layer):
                 if sequence is not None and len(directions) > 1:
                     half = sequence[:, :, way * self.units : (way + 1) * self.units]
                 recurrence, state = direction.load(self.threads), tuple(states[begin : begin + parts])
-                reverse = self.go_backwards != bool(way)
-                end, tape = recurrence.forward(x, state, lengths, reverse, False, half, training, self.threads)
+                if table is not None:
+                    direction.load_table(table, self.threads)
+                reverse, of_table = self.go_backwards != bool(way), table is not None
+                end, tape = recurrence.forward(
+                    x, state, lengths, reverse, False, half, training, self.threads, of_table
+                )
                 ends += end
                 if kept is not None and tape is not None:
                     kept.tapes[-1].append(tape)
             if sequence is not None:
-                x = sequence
+                x, table = sequence, None
         if training:
             self.remember(kept)
-            self._passes += 1
+            self._drops.passes += 1
             x.flags.writeable = False
         if self.stateful:
             self.states = tuple([end.copy() for end in ends])
         y = self._output(x, ends)
         return (y, *ends) if self.return_state else y
+
+    def _reads(self, lookup: Lookup) -> bool:
+        """Can the kernels read this table as it is, and is it worth projecting?"""
+        rows, columns = lookup.table.shape
+        if lookup.index.ndim != 2 or columns != self.levels[0][0].recurrence.inputs or lookup.table.dtype != self.dtype:
+            return False
+        # the projected table takes no more memory than a quarter of what training keeps, nor as much time
+        return 4 * rows <= lookup.index.size
+
+    def _forward_masked(self, x: Any, training: bool, initial_state: Any, lengths: Any, mask: Any) -> Any:
+        """`forward` over rows whose valid steps stand in front; the outputs then go where they belong."""
+        if lengths is not None:
+            raise ValueError("only one of lengths and mask can be given")
+        x = validate.array("x", x, self.dtype, ("B", "T", self.levels[0][0].recurrence.inputs))
+        mask = validate.per_position("mask", mask, np.bool_, x.shape[:2])
+        if mask.all():
+            return self.forward(x, training, initial_state=initial_state)
+        rows = MaskedRows(mask)
+        result = self.forward(rows.to_front(x), training, initial_state=initial_state, lengths=rows.lengths)
+        if training:
+            (kept,) = self.recall()
+            kept.masked = rows
+            self.remember(kept)
+        y, state = (result[0], result[1:]) if self.return_state else (result, ())
+        if not self.return_sequences:
+            y[self._silent(rows)] = 0
+        else:
+            y = y[:, ::-1] if self.go_backwards else y
+            y = rows.back(y) if self._zero_masked else rows.repeated(y, self.go_backwards)
+            y = y[:, ::-1] if self.go_backwards else y
+        return (y, *state) if self.return_state else y
+
+    @property
+    def _zero_masked(self) -> bool:
+        """Are the outputs at masked steps 0? In both directions at once they are, as in Keras's Bidirectional."""
+        return self.zero_output_for_mask or self.bidirectional
+
+    def _silent(self, rows: MaskedRows) -> np.ndarray:
+        """The rows whose last output is 0: those without a valid step, or whose last step is masked and so 0."""
+        if self.zero_output_for_mask and not self.bidirectional:
+            return ~rows.mask[:, 0 if self.go_backwards else -1]
+        silent: np.ndarray = rows.lengths == 0
+        return silent
 
     def _output(self, sequence: np.ndarray, ends: list[np.ndarray]) -> np.ndarray:
         if self.return_sequences:
@@ -269,8 +385,9 @@ class Recurrent(Layer):
 
     def get_state(self) -> dict[str, np.ndarray]:
         """The carried state, if any, and where the dropout masks stand."""
-        state = {"dropout": np.array([self._dropout_key, self._passes], np.int64)}
-        return state | {f"state{number}": part.copy() for number, part in enumerate(self.states or ())}
+        return self._drops.get_state() | {
+            f"state{number}": part.copy() for number, part in enumerate(self.states or ())
+        }
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Carry on from `get_state`."""
@@ -278,28 +395,16 @@ class Recurrent(Layer):
         names = [f"state{number}" for number in range(count)]
         if set(state) != {"dropout", *names} or count not in (0, self._state_count()):
             raise ValueError(f"{self.name} cannot carry on from {', '.join(sorted(state)) or 'nothing'}")
-        stands = validate.integers("dropout", state["dropout"], 0, 2**63 - 1)
-        if stands.shape != (2,):
-            raise ValueError(f"{self.name}: dropout must be two numbers, got {stands.shape}")
         parts = [validate.array(name, state[name], self.dtype, ("B", self.units)) for name in names]
         if len({part.shape for part in parts}) > 1:
             shapes = ", ".join(str(part.shape) for part in parts)
             raise ValueError(f"{self.name}: the states must have one batch, got {shapes}")
-        self._dropout_key, self._passes = int(stands[0]), int(stands[1])
+        self._drops.set_state(self.name, state)
         self.states = tuple(np.array(part) for part in parts) or None
 
     def _state_count(self) -> int:
         """Arrays in a state: h (and c) of every direction of every level."""
         return functional.states[self.cell] * self.num_layers * (2 if self.bidirectional else 1)
-
-    def _dropout_mask(self, level: int, x: np.ndarray) -> np.ndarray | None:
-        """One mask (B, 1, I) per sequence, from a counter-based generator keyed by seed, pass and level."""
-        if not self.dropout:
-            return None
-        rng = np.random.Generator(np.random.Philox(key=[self._dropout_key, (self._passes << 8) + level]))
-        keep = rng.random((x.shape[0], 1, x.shape[2]), dtype=np.float32) >= self.dropout
-        mask: np.ndarray = np.multiply(keep, 1 / (1 - self.dropout), dtype=self.dtype)
-        return mask
 
     def backward(self, dy: Any = None, dstate: Any = None, *, need_dx: bool = True) -> np.ndarray | None:
         """Backpropagation through time, after `forward(..., training=True)`.
@@ -318,6 +423,7 @@ class Recurrent(Layer):
         Returns
         -------
         dx : ndarray, (B, T, I), or None
+            Of a Lookup whose table was read the gradient by the table, (N, I).
         """
         (kept,) = self.recall()
         batch, steps, _ = kept.shape
@@ -327,6 +433,8 @@ class Recurrent(Layer):
         if dy is not None:
             shape = (batch, steps, width) if self.return_sequences else (batch, width)
             dy = validate.array("dy", dy, self.dtype, shape)
+            if kept.masked is not None:
+                dy = self._backward_masked(dy, kept.masked)
             if not self.return_sequences:
                 for way in range(ways):
                     place = count - parts * (ways - way)
@@ -340,12 +448,21 @@ class Recurrent(Layer):
         for number in reversed(range(self.num_layers)):
             dx, starts = self._level_back(number, kept, dy, dends, need_dx or number > 0)
             dstart = starts + dstart
-            mask = kept.masks[number]
-            if dx is not None and mask is not None:
-                dx *= mask
+            drop = kept.drops[number]
+            if dx is not None and drop is not None:
+                dx *= drop
             dy = dx
         self.dstate = tuple(dstart)
-        return dx
+        return dx if dx is None or kept.masked is None else kept.masked.back(dx)
+
+    def _backward_masked(self, dy: np.ndarray, rows: MaskedRows) -> np.ndarray:
+        """The gradient by what `forward` gave over the moved rows, from that by the output."""
+        if not self.return_sequences:
+            kept: np.ndarray = np.where(self._silent(rows)[:, np.newaxis], 0, dy)
+            return kept
+        dy = dy[:, ::-1] if self.go_backwards else dy
+        dy = rows.to_front(dy) if self._zero_masked else rows.repeated_backward(dy, self.go_backwards)
+        return dy[:, ::-1] if self.go_backwards else dy
 
     def _level_back(
         self, number: int, kept: Pass, dy: np.ndarray | None, dends: list[np.ndarray | None], need_dx: bool
@@ -356,7 +473,9 @@ class Recurrent(Layer):
         dstart: list[np.ndarray] = []
         for way, (direction, tape) in enumerate(zip(directions, kept.tapes[number], strict=True)):
             dx = None
-            if need_dx:
+            if need_dx and number == 0 and kept.table is not None:
+                dx = np.empty(kept.table.shape, self.dtype)
+            elif need_dx:
                 dx = empty_sequence((*kept.shape[:2], direction.recurrence.inputs), self.dtype)
                 if not tape.full:
                     dx[...] = 0
@@ -478,6 +597,7 @@ class LSTM(Recurrent):
     """
 
     cell = "lstm"
+    fixed: ClassVar[Fixed] = {**Recurrent.fixed, "recurrent_activation": ("sigmoid",), "use_cudnn": ("auto", False)}
 
     def __init__(self, units: int, *args: Any, unit_forget_bias: bool = True, **kwargs: Any) -> None:
         self.unit_forget_bias = bool(unit_forget_bias)
@@ -504,6 +624,12 @@ class GRU(Recurrent):
     """
 
     cell = "gru"
+    fixed: ClassVar[Fixed] = {
+        **Recurrent.fixed,
+        "recurrent_activation": ("sigmoid",),
+        "reset_after": (True,),
+        "use_cudnn": ("auto", False),
+    }
 
     def _add_bias(self, name: str) -> Variable:
-        return self.add_weight(name, (2, 3 * self.units), self.bias_initializer)
+        return self.add_weight(name, (2, 3 * self.units), self.bias_initializer, self.bias_regularizer)
