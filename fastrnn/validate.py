@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -275,3 +275,44 @@ def features(value: Any) -> int:
     if size is None:
         raise ValueError(f"input_shape must be (B, ..., I) with I known, got {_shape_text(shape)}")
     return size
+
+
+def registered(name: str, value: Any, registry: Mapping[str, type[Any]]) -> type[Any]:
+    """The class of this name in a registry, in any case ("MSE"); its own name ("MeanSquaredError") will do as well."""
+    if isinstance(value, str):
+        if value.lower() in registry:
+            return registry[value.lower()]
+        for entry in registry.values():
+            if entry.__name__ == value:
+                return entry
+    return registry[choice(name, value, list(registry))]
+
+
+def description(name: str, value: Any, registry: Mapping[str, type[Any]], base: type[Any]) -> Any:
+    """What a configuration says of a thing that has one of its own: its name, or {"class": name, "config": {...}}.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name, for the message.
+    value : str, mapping or `base`
+        A name in the registry, the thing itself, or what this function returned before.
+    registry : mapping of str to class
+    base : class
+        Of all the classes there.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Something else, or an unknown name; the message suggests the nearest one.
+    """
+    if isinstance(value, str):
+        cls = registered(name, value, registry)
+        return value if value in registry else cls.name
+    if isinstance(value, Mapping) and set(value) == {"class", "config"}:
+        value = registered(name, value["class"], registry)(**value["config"])
+    if not isinstance(value, base):
+        raise TypeError(f"{name} must be a name or of class {base.__name__}, got {value!r}")
+    if registry.get(value.name) is not type(value):
+        raise ValueError(f"{name} must be of a registered class, got {value!r}")
+    return {"class": value.name, "config": value.get_config()}
