@@ -9,7 +9,7 @@ from fastrnn import functional
 from fastrnn._core import isa, matmul
 
 SHAPES = [(1, 1, 1), (3, 5, 7), (16, 16, 16), (17, 33, 65), (70, 130, 31), (200, 3, 1), (1, 300, 40)]
-SHAPES += [(5, 0, 4), (0, 3, 2), (4, 3, 0)]
+SHAPES += [(5, 0, 4), (0, 3, 2), (4, 3, 0), (20, 5000, 37)]
 
 
 def operands(shape: tuple[int, int, int], dtype: str, ta: bool, tb: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -67,3 +67,14 @@ def test_size_and_isa_choose(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_errors_name_the_argument() -> None:
     with pytest.raises(ValueError, match=r"b must have shape \(3, N\), got \(4, 2\)"):
         functional.matmul(np.zeros((2, 3)), np.zeros((4, 2)))
+
+
+@pytest.mark.parametrize("backend", ["own", "blas"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_row_is_added_to_every_row(dtype: str, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTRNN_MATMUL", backend)
+    for shape in ((17, 33, 65), (3, 0, 5), (1, 9, 1)):
+        a, b, want = operands(shape, dtype, False, False)
+        row, out = np.arange(1, shape[2] + 1, dtype=dtype), np.empty((shape[0], shape[2]), dtype)
+        matmul.matmul(a, b, False, False, out, 2, row)
+        np.testing.assert_allclose(out, want + row, rtol=0, atol=80 * max(1, shape[1]) * np.finfo(dtype).eps)
