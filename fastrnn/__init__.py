@@ -6,13 +6,14 @@
 
 Three storeys, data flowing one way:
 
-models       Sequential, losses, optimizers, saving              plain NumPy
-layers       SimpleRNN, LSTM, GRU, Dense, Embedding              build, forward, backward, stream
+models       Sequential, Seq2Seq, losses, optimizers, callbacks  plain NumPy
+layers       SimpleRNN, LSTM, GRU, Dense, Embedding, wrappers    build, forward, backward, stream
 functional   the kernels over plain arrays                       forward, forward_train, backward, matmul
 _core        time loops and threads (Cython) over src/ (C: one tile of one step, for each ISA and dtype)
 
 reference    the same mathematics in plain NumPy: the specification
 validate     the one door through which arguments pass
+io           models in Keras's files
 """
 
 try:

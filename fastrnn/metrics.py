@@ -409,6 +409,10 @@ class Recall(Detection):
         return _quotient(self.totals[0], self.totals[2])
 
 
+# what a file that is loaded may ask for
+MOST_THRESHOLDS = 100_000
+
+
 class AUC(Metric):
     """Area under the ROC curve: the share of the pairs of a true and a false one that are ranked rightly.
 
@@ -427,6 +431,8 @@ class AUC(Metric):
 
     def __init__(self, num_thresholds: int = 200, from_logits: bool = False, name: str | None = None) -> None:
         self.num_thresholds = validate.count("num_thresholds", num_thresholds, minimum=2)
+        if self.num_thresholds > MOST_THRESHOLDS:
+            raise ValueError(f"num_thresholds must be at most {MOST_THRESHOLDS}, got {num_thresholds}")
         self.from_logits = bool(from_logits)
         super().__init__(name)
 

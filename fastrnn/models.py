@@ -1,27 +1,35 @@
-"""Models: layers put together, trained step by step, and kept in files.
+"""Models: layers put together, trained step by step or epoch by epoch, and kept in files.
 
->>> model = Sequential([Embedding(65, 64), LSTM(256, return_sequences=True, stateful=True), Dense(65)])
->>> model.compile(Adam(0.002, global_clipnorm=5.0), SparseCategoricalCrossentropy(from_logits=True))
->>> for x, y in batches:                    # (B, T) whole numbers
-...     loss = model.train_on_batch(x, y)
+>>> model = Sequential([Embedding(10000, 32), LSTM(32), Dense(1, activation="sigmoid")])
+>>> model.compile("rmsprop", "binary_crossentropy", metrics=["acc"])
+>>> history = model.fit(x, y, epochs=10, batch_size=128, validation_split=0.2)      # x (N, T) whole numbers, y (N,)
+>>> history.history["val_acc"]
 >>> model.save("model.fastrnn")
 >>> model = load_model("model.fastrnn")     # and training goes on, to the same bits
+
+How a model is trained and used is written in `fastrnn.training`.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 
 from fastrnn import layers as registry
-from fastrnn import losses, optimizers, validate
-from fastrnn.layers.base import Layer, Shape, Variable, assign_all
+from fastrnn import validate
+from fastrnn.layers.base import Layer, Shape, Variable
+from fastrnn.layers.embedding import Embedding, Lookup
+from fastrnn.training import Trainable, describe, taken
+
+# files of Keras's, which `fastrnn.io.keras_h5` writes and reads
+KERAS_ENDINGS = (".h5", ".hdf5", ".keras")
 
 
-class Sequential:
+class Sequential(Trainable):
     """Layers in a row, each fed with the output of the one before.
 
     Parameters
@@ -34,26 +42,29 @@ class Sequential:
     ----------
     layers : list of Layer
     built : bool
-        Whether all variables exist. The first call builds the model from its input's shape.
+        Whether all variables exist. The first call builds the model from its input's shape; if the first layer declares
+        an `input_shape`, whatever wants weights does.
     input_shape : tuple of int or None
         What it was built for, the batch being None.
-    optimizer, loss
-        As compiled, or None.
+    optimizer, loss, metrics, weighted_metrics, history
+        As in `Trainable`.
     """
 
     def __init__(self, layers: Sequence[Layer] = (), name: str = "sequential") -> None:
+        super().__init__()
         self.name = validate.layer_name("name", name)
         self.layers: list[Layer] = []
         self.input_shape: Shape | None = None
-        self.optimizer: optimizers.Optimizer | None = None
-        self.loss: losses.Loss | None = None
+        self._wanted_shape: Shape | None = None  # what it was built for before a layer was added
+        self._used = False
+        self._variables: list[Variable] | None = None
         for layer in layers:
             self.add(layer)
 
     # ---- structure
 
     def add(self, layer: Layer) -> None:
-        """Put a layer at the end.
+        """Put a layer at the end, as long as no data have been through the model.
 
         A layer without a name of its own is counted: lstm, lstm_1, lstm_2.
 
@@ -62,42 +73,62 @@ class Sequential:
         TypeError
             Not a layer.
         ValueError
-            The layer, or its name, is in the model already, or the model is built.
+            The layer, or its name, is in the model already, or the model has been used.
         """
         if not isinstance(layer, Layer):
             raise TypeError(f"layer must be a Layer, got {layer!r}")
-        if self.built:
-            raise ValueError(f"{self.name} is built: no layer can be added")
+        if self.built and self._used:
+            raise ValueError(
+                f"{self.name} is built and in use: no layer can be added, but Sequential([*model.layers, layer]) is a "
+                "new model"
+            )
         if layer in self.layers:
             raise ValueError(f"{layer.name} is in {self.name} already: a layer remembers one forward pass, not two")
-        taken = {other.name for other in self.layers}
+        taken_names = {other.name for other in self.layers}
         base, number = layer.name, 0
-        while layer.name in taken:
+        while layer.name in taken_names:
             if layer.named:
                 raise ValueError(f"{self.name} has a layer named {layer.name!r} already")
             number += 1
             layer.name = f"{base}_{number}"
         layer.named = True
         self.layers.append(layer)
+        if self.built:
+            self._wanted_shape, self.input_shape = self.input_shape, None
+            self._variables = None
 
     @property
     def built(self) -> bool:
         """Whether all variables exist."""
         return self.input_shape is not None
 
-    def build(self, input_shape: Shape) -> None:
+    @property
+    def output_shape(self) -> Shape | None:
+        """Shape of the output, the batch being None; None before the model is built."""
+        self._build_if_declared()
+        shape = self.input_shape
+        for layer in self.layers:
+            shape = None if shape is None else layer.compute_output_shape(shape)
+        return shape
+
+    def build(self, input_shape: Shape | None = None) -> None:
         """Create all variables; calling the model does it by itself.
 
         Parameters
         ----------
-        input_shape : tuple of int or None
-            None for the batch, and for any axis that varies: (None, None) for whole numbers (B, T).
+        input_shape : tuple of int or None, optional
+            None for the batch, and for any axis that varies: (None, None) for whole numbers (B, T). May be left out if
+            the first layer declares it.
 
         Raises
         ------
         ValueError
-            A layer cannot take what the one before gives, or there is no layer.
+            A layer cannot take what the one before gives, or there is no layer, or no shape.
         """
+        if input_shape is None:
+            input_shape = self._declared_shape()
+            if input_shape is None:
+                raise ValueError("input_shape must be given, for the first layer does not declare it")
         shape = self._check_shape(input_shape)
         for layer in self.layers:
             if not layer.built:
@@ -112,56 +143,69 @@ class Sequential:
             raise ValueError(f"{self.name} is built already")
         return validate.input_shape(input_shape)
 
+    def _declared_shape(self) -> Shape | None:
+        """The input's shape as far as it is known before data come."""
+        if self._wanted_shape is not None or not self.layers:
+            return self._wanted_shape
+        return self.layers[0].declared_shape
+
+    def _build_if_declared(self) -> None:
+        if not self.built and self._declared_shape() is not None:
+            self.build()
+
     @property
     def variables(self) -> list[Variable]:
         """Those of all layers, in order."""
-        return [variable for layer in self.layers for variable in layer.variables]
+        self._build_if_declared()
+        if not self.built:
+            return super().variables
+        if self._variables is None:
+            self._variables = super().variables
+        return self._variables
 
     @property
     def parameters(self) -> int:
         """Number of trainable numbers."""
-        return sum(layer.parameters for layer in self.layers)
+        return sum(variable.size for variable in self.variables)
 
-    def get_weights(self) -> list[np.ndarray]:
-        """Copies of all weights, in order."""
-        return [weight for layer in self.layers for weight in layer.get_weights()]
+    def count_params(self) -> int:
+        """Keras's name of `parameters`."""
+        return self.parameters
 
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replace all weights; on an error none has changed.
-
-        Raises
-        ------
-        ValueError
-            The model is not built, or number or shapes differ from those of `get_weights`.
-        """
-        if not self.built:
-            raise ValueError(f"{self.name} is not built: call it once, or build(input_shape), before set_weights")
-        assign_all(self.variables, weights)
-
-    def reset_states(self) -> None:
-        """Let stateful layers begin anew."""
-        for layer in self.layers:
-            layer.reset_states()
-
-    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
-        """Print the layers with their output shapes and numbers of parameters.
+    def summary(self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None) -> None:
+        """Print the layers with their output shapes and numbers of parameters, as Keras does.
 
         Parameters
         ----------
-        print_fn : callable
+        line_length : int, optional
+            Width of the table, which is wider if a name is long. Default: that of the terminal, at most 88.
+        print_fn : callable, optional
             Is given the whole text.
         """
+        self._build_if_declared()
+        if line_length is None:
+            import shutil
+
+            line_length = min(shutil.get_terminal_size().columns - 4, 88)
         shape = self.input_shape
-        rows = [("layer", "output shape", "parameters")]
+        rows = [("Layer (type)", "Output Shape", "Param #")]
         for layer in self.layers:
             shape = None if shape is None else layer.compute_output_shape(shape)
-            size = f"{layer.parameters:,}" if layer.built else "?"
+            size = f"{layer.parameters:,}" if self.built else "0 (unbuilt)"
             rows.append((f"{layer.name} ({type(layer).__name__})", "?" if shape is None else _shape_text(shape), size))
-        rows.append(("total", "", f"{self.parameters:,}" if self.built else "?"))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [f"{name:<{widths[0]}}  {shape:<{widths[1]}}  {size:>{widths[2]}}" for name, shape, size in rows]
-        rule = "-" * len(lines[0])
-        print_fn("\n".join([f"model {self.name!r}", rule, lines[0], rule, *lines[1:-1], rule, lines[-1]]))
+        variables = self.variables if self.built else []
+        total = f"{sum(v.size for v in variables):,} ({_memory(sum(v.size * v.dtype.itemsize for v in variables))})"
+        lines = [f'Model: "{self.name}"', *_table(rows, line_length), f" Total params: {total}"]
+        lines += [f" Trainable params: {total}", " Non-trainable params: 0 (0.00 B)"]
+        text = "\n".join(lines) + "\n"
+        if print_fn is not None:
+            print_fn(text)
+            return
+        try:
+            text.encode(sys.stdout.encoding or "ascii")
+        except UnicodeEncodeError:
+            text = text.translate(PLAIN)
+        print(text)
 
     # ---- passes
 
@@ -175,14 +219,26 @@ class Sequential:
         training : bool
             Keep what `backward` needs.
         """
+        return self.forward(x, training)[0]
+
+    def forward(self, x: Any, training: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+        """The output, and its mask: bool, (B, T), where a layer makes one and none drops the steps; else None."""
         if not self.built:
-            self.build((None, *np.shape(x)[1:]))
-        for layer in self.layers:
-            x = layer(x, training=training)
-            if not isinstance(x, np.ndarray):
+            self._build_if_declared()
+            if not self.built:
+                self.build((None, *np.shape(x)[1:]))
+        self._used = True
+        mask: np.ndarray | None = None
+        for layer, following in zip(self.layers, [*self.layers[1:], None], strict=True):
+            if isinstance(layer, Embedding) and following is not None and following.takes_lookup:
+                y = layer(x, training, gather=False)
+            else:
+                y = layer(x, training) if mask is None or not layer.takes_mask else layer(x, training, mask=mask)
+            if not isinstance(y, (np.ndarray, Lookup)):
                 raise TypeError(f"{layer.name} gives several arrays, but a Sequential passes on one")
+            x, mask = y, layer.compute_mask(x, mask)
         output: np.ndarray = x
-        return output
+        return output, mask
 
     def backward(self, dy: np.ndarray, *, need_dx: bool = False) -> np.ndarray | None:
         """Write every variable's gradient, from the gradient dy with respect to the last training output.
@@ -197,56 +253,6 @@ class Sequential:
             gradient = layer.backward(gradient, need_dx=need_dx or layer is not self.layers[0])
         return gradient
 
-    # ---- training
-
-    def compile(self, optimizer: str | optimizers.Optimizer, loss: str | losses.Loss) -> None:
-        """Choose how the model is trained.
-
-        Parameters
-        ----------
-        optimizer : str or Optimizer
-            A name in `fastrnn.optimizers.OPTIMIZERS`, or an optimizer.
-        loss : str or Loss
-            A name in `fastrnn.losses.LOSSES`, or a loss.
-        """
-        optimizer, loss = optimizers.get(optimizer), losses.get(loss)
-        self.optimizer, self.loss = optimizer, loss
-
-    def _compiled(self) -> tuple[optimizers.Optimizer, losses.Loss]:
-        if self.optimizer is None or self.loss is None:
-            raise RuntimeError(f"{self.name} is not compiled: call compile(optimizer, loss) first")
-        return self.optimizer, self.loss
-
-    def train_on_batch(self, x: Any, y: Any, sample_weight: Any = None, mask: Any = None) -> float:
-        """One update from one batch.
-
-        Parameters
-        ----------
-        x, y : array_like
-            Inputs, and what the loss takes as y_true.
-        sample_weight, mask : array_like, optional
-            As in `Loss.value_and_grad`.
-
-        Returns
-        -------
-        loss : float
-            Before the update.
-        """
-        optimizer, loss = self._compiled()
-        value, dy = loss.value_and_grad(y, self(x, training=True), sample_weight, mask)
-        self.backward(dy)
-        optimizer.apply(self.variables)
-        return value
-
-    def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None, mask: Any = None) -> float:
-        """The loss of one batch, without training; the arguments are those of `train_on_batch`."""
-        _, loss = self._compiled()
-        return loss(y, self(x), sample_weight, mask)
-
-    def predict_on_batch(self, x: Any) -> np.ndarray:
-        """The output for one batch, without training."""
-        return self(x)
-
     # ---- files
 
     def get_config(self) -> dict[str, Any]:
@@ -254,8 +260,7 @@ class Sequential:
         return {
             "name": self.name,
             "layers": [
-                _describe(layer, type(layer).__name__, registry.LAYERS, "fastrnn.layers.LAYERS")
-                for layer in self.layers
+                describe(layer, type(layer).__name__, registry.LAYERS, "fastrnn.layers.LAYERS") for layer in self.layers
             ],
             "input_shape": self.input_shape,
         }
@@ -272,56 +277,88 @@ class Sequential:
     def _from_layers(cls, config: Mapping[str, Any]) -> Self:
         return cls([registry.get(each["class"], **each["config"]) for each in config["layers"]], config["name"])
 
-    def save(self, path: str | os.PathLike[str], state: Any = None) -> None:
-        """Write the model to one file: its layers, weights and carried states, and its optimizer and loss.
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        state: Any = None,
+        *,
+        overwrite: bool = True,
+        include_optimizer: bool = True,
+    ) -> None:
+        """Write the model to one file: its layers, weights and carried states, and its optimizer, loss and metrics.
 
         Parameters
         ----------
         path : path-like
-            Replaced only when the new file is complete.
+            Replaced only when the new file is complete. A path that ends in .h5, .hdf5 or .keras becomes a file of
+            Keras's, without carried states; that takes h5py.
         state : optional
             Anything else that JSON can hold, as the position of a training run; see `load_checkpoint`.
+        overwrite : bool
+            False raises FileExistsError if there is a file.
+        include_optimizer : bool
+            False leaves out optimizer, loss and metrics.
 
         Raises
         ------
         ValueError
-            A layer, optimizer or loss is not in its registry, so that no file could bring it back; or layers are built,
-            but not the model.
+            A layer, optimizer, loss or metric is not in its registry, so that no file could bring it back; or layers
+            are built, but not the model; or a file of Keras's should hold a state.
         TypeError
             JSON cannot hold the state.
+        ImportError
+            A file of Keras's is to be written, and h5py is not installed.
         OSError
             From the file system.
         """
         from fastrnn import saving  # not above: zipfile and json would be 8 ms of every `import fastrnn`
 
+        self._build_if_declared()
         if not self.built and any(layer.built for layer in self.layers):
             raise ValueError(f"{self.name} is not built, but some of its layers are: call it once before save")
-        content: dict[str, Any] = {"model": self.get_config(), "state": state, "compiled": None}
-        arrays: dict[str, np.ndarray] = {}
+        if not overwrite and os.path.exists(path):
+            raise FileExistsError(f"there is a file {os.fspath(path)!r} already")
+        model = self if include_optimizer else self._uncompiled()
+        if is_keras(path):
+            if state is not None:
+                raise ValueError(f"state must be None for a file of Keras's, {os.fspath(path)!r}")
+            from fastrnn.io import keras_h5
+
+            keras_h5.save(model, path)
+            return
+        content: dict[str, Any] = {"model": model.get_config(), "state": state, "compiled": model._compilation()}
+        saving.write(path, content, model._state())
+
+    def restore(self, input_shape: Any, arrays: dict[str, np.ndarray]) -> None:
+        """Build with the weights of a file, which are taken out of its arrays."""
+        self.input_shape = shape = self._check_shape(input_shape)
         for layer in self.layers:
-            if self.built:
-                arrays |= {f"weights/{layer.name}/{variable.name}": variable.value for variable in layer.variables}
-            arrays |= _prefixed(f"carried/{layer.name}/", layer.get_state())
-        if self.optimizer is not None and self.loss is not None:
-            content["compiled"] = {
-                "optimizer": _describe(
-                    self.optimizer,
-                    self.optimizer.name,
-                    optimizers.OPTIMIZERS,
-                    "fastrnn.optimizers.OPTIMIZERS",
-                ),
-                "loss": _describe(self.loss, self.loss.name, losses.LOSSES, "fastrnn.losses.LOSSES"),
-            }
-            arrays |= _prefixed("optimizer/", self.optimizer.get_state())
-        saving.write(path, content, arrays)
+            layer.restore(shape, taken(arrays, f"weights/{layer.name}/"))
+            shape = layer.compute_output_shape(shape)
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Take the weights of a file that `save` or `save_weights` wrote; on an error none has changed.
+
+        Raises
+        ------
+        ValueError
+            The file is no model's, or number or shapes of its weights differ.
+        OSError
+            From the file system.
+        """
+        other = load_model(path)
+        if not self.built and other.input_shape is not None:
+            self.build(self._declared_shape() or other.input_shape)
+        self.set_weights([variable.value for variable in other.variables])
 
 
 def load_model(path: str | os.PathLike[str]) -> Sequential:
-    """The model that `Sequential.save` wrote, ready to predict, or to be trained further to the same bits.
+    """The model that `Sequential.save` wrote, or Keras, ready to predict, or to be trained further to the same bits.
 
     Parameters
     ----------
     path : path-like
+        Taken as a file of Keras's if it ends in .h5, .hdf5 or .keras.
 
     Raises
     ------
@@ -338,53 +375,68 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[Sequential, Any]:
     """The model, as by `load_model`, and the `state` that was saved with it (None if none was)."""
     from fastrnn import saving
 
+    if is_keras(path):
+        from fastrnn.io import keras_h5
+
+        return keras_h5.load(path), None
     content, arrays = saving.read(path)
-    try:
+    with saving.refusing(path):
         model = _restore(content, arrays)
-    except KeyError as error:
-        raise saving.refusal(path, f"{error.args[0]!r} is missing") from error
-    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError) as error:
-        raise saving.refusal(path, str(error)) from error
     return model, content.get("state")
 
 
 def _restore(content: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> Sequential:
-    """The model of a file's content; every array must find its place."""
+    """The model of a file's content."""
+    if "layers" not in content["model"]:
+        raise ValueError("it holds no Sequential; Seq2Seq.load reads those of a Seq2Seq")
     model = Sequential._from_layers(content["model"])
     if content["model"]["input_shape"] is not None:
-        model.input_shape = shape = model._check_shape(content["model"]["input_shape"])
-        for layer in model.layers:
-            layer.restore(shape, _taken(arrays, f"weights/{layer.name}/"))
-            shape = layer.compute_output_shape(shape)
-    for layer in model.layers:
-        layer.set_state(_taken(arrays, f"carried/{layer.name}/"))
-    if content["compiled"] is not None:
-        loss, of_optimizer = content["compiled"]["loss"], content["compiled"]["optimizer"]
-        optimizer = optimizers.get(of_optimizer["class"], **of_optimizer["config"])
-        optimizer.set_state(_taken(arrays, "optimizer/"))
-        optimizer.build(model.variables)
-        model.compile(optimizer, losses.get(loss["class"], **loss["config"]))
-    if arrays:
-        raise ValueError(f"nothing in the model takes {', '.join(sorted(arrays))}")
+        model.restore(content["model"]["input_shape"], arrays)
+    elif model._declared_shape() is not None:
+        raise ValueError("its first layer declares an input, but it is not built")  # building it takes memory
+    model._take_up(content["compiled"], arrays)
+    model._used = True
     return model
 
 
-def _describe(thing: Any, name: str, registry: Mapping[str, type[Any]], registry_name: str) -> dict[str, Any]:
-    """What a file says of a thing: its name in the registry and its configuration."""
-    if registry.get(name) is not type(thing):
-        raise ValueError(f"{type(thing).__name__} is not in {registry_name}, so that no file could bring it back")
-    return {"class": name, "config": thing.get_config()}
+def is_keras(path: str | os.PathLike[str]) -> bool:
+    """Whether a path ends as a file of Keras's."""
+    """Whether a path ends as a file of Keras's."""
+    return os.fspath(path).lower().endswith(KERAS_ENDINGS)
 
 
-def _prefixed(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {prefix + name: array for name, array in arrays.items()}
-
-
-def _taken(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The arrays whose names begin so, without that, and no longer among the others."""
-    names = [name for name in arrays if name.startswith(prefix)]
-    return {name.removeprefix(prefix): arrays.pop(name) for name in names}
+# ---- the summary's table
 
 
 def _shape_text(shape: Shape) -> str:
     return "(" + ", ".join("None" if size is None else str(size) for size in shape) + ")"
+
+
+def _memory(size: int) -> str:
+    """1313412 -> '1.25 MB'."""
+    power = min(max(size.bit_length() - 1, 0) // 10, 3)
+    return f"{size / 1024**power:.2f} {('B', 'KB', 'MB', 'GB')[power]}"
+
+
+# for terminals without the characters of `_table`
+PLAIN = str.maketrans(dict.fromkeys("━─", "-") | dict.fromkeys("┃│", "|") | dict.fromkeys("┏┳┓┡╇┩├┼┤└┴┘", "+"))
+
+
+def _table(rows: Sequence[Sequence[str]], length: int) -> list[str]:
+    """Lines of a table of three columns, the first row its head; 45, 35 and 20 % wide, but never too narrow."""
+    left, right = round((length - 4) * 0.45), round((length - 4) * 0.2)
+    least = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    widths = [max(pair) for pair in zip(least, (left, length - 4 - left - right, right), strict=True)]
+
+    def rule(begin: str, line: str, cross: str, end: str) -> str:
+        return begin + cross.join(line * width for width in widths) + end
+
+    def cells(row: Sequence[str], bar: str) -> str:
+        name, shape, size = row
+        texts = (f" {name:<{widths[0] - 2}} ", f" {shape:<{widths[1] - 2}} ", f" {size:>{widths[2] - 2}} ")
+        return bar + bar.join(texts) + bar
+
+    lines = [rule("┏", "━", "┳", "┓"), cells(rows[0], "┃"), rule("┡", "━", "╇", "┩")]
+    for number, row in enumerate(rows[1:]):
+        lines += [rule("├", "─", "┼", "┤")] * (number > 0) + [cells(row, "│")]
+    return [*lines, rule("└", "─", "┴", "┘")]

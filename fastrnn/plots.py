@@ -53,26 +53,76 @@ def loss_curve(
     """
     if not any(len(values) for values in curves.values()):
         raise ValueError("curves must hold at least one value, got none")
+    return _panels({ylabel: curves}, path, xlabel, None)
+
+
+def history(
+    figures: Mapping[str, Sequence[float]],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    epochs: Sequence[int] | None = None,
+) -> Figure:
+    """The history of a training run: a panel for the loss and for every metric, training and validation in one.
+
+    Parameters
+    ----------
+    figures : mapping of str to sequence of float
+        As in `History.history`: "loss", "acc", "val_loss", "val_acc" ...
+    path : path-like, optional
+        As in `loss_curve`.
+    epochs : sequence of int, optional
+        As in `History.epoch`: numbers of the epochs, counted from 0 (and drawn counted from 1). Default: 0, 1, 2, ...
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError, ValueError, OSError
+        As in `loss_curve`.
+    """
+    names = [name for name in figures if not name.startswith("val_") or name.removeprefix("val_") not in figures]
+    panels: dict[str, dict[str, Sequence[float]]] = {}
+    for name in names:
+        panels[name] = {"training": figures[name]}
+        if f"val_{name}" in figures:
+            panels[name]["validation"] = figures[f"val_{name}"]
+    if not any(len(values) for values in figures.values()):
+        raise ValueError("the history must hold at least one epoch, got none")
+    return _panels(panels, path, "epoch", epochs)
+
+
+def _panels(
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    path: str | os.PathLike[str] | None,
+    xlabel: str,
+    epochs: Sequence[int] | None,
+) -> Figure:
+    """Curves by what they measure, each in axes of its own beside the others."""
     try:
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
     except ImportError:
         raise ImportError('the loss curve needs matplotlib: pip install "fastrnn[plot]"') from None
 
-    figure = Figure(figsize=(6.4, 4.0), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    for index, (name, values) in enumerate(curves.items()):
-        if not len(values):
-            continue
-        colour = COLOURS[index] if index < len(COLOURS) else f"C{index}"
-        epochs = range(1, len(values) + 1)
-        axes.plot(epochs, values, color=colour, linewidth=1.8, marker="o", markersize=3.5, label=name)
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="0.9", linewidth=0.8)
-    axes.legend(frameon=False)
+    figure = Figure(figsize=(6.4 if len(panels) == 1 else 5.0 * len(panels), 4.0), dpi=150, layout="constrained")
+    for place, (ylabel, curves) in enumerate(panels.items(), start=1):
+        axes = figure.add_subplot(1, len(panels), place)
+        for index, (name, values) in enumerate(curves.items()):
+            if not len(values):
+                continue
+            colour = COLOURS[index] if index < len(COLOURS) else f"C{index}"
+            # a curve that began later, as that of a metric compiled in between, ends with the others
+            numbers = range(len(values)) if epochs is None else epochs[-len(values) :]
+            x = [number + 1 for number in numbers]
+            axes.plot(x, values[-len(x) :], color=colour, linewidth=1.8, marker="o", markersize=3.5, label=name)
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabel)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", color="0.9", linewidth=0.8)
+        axes.legend(frameon=False)
     if path is not None:
         _write(figure, Path(path))
     return figure

@@ -21,7 +21,7 @@ import re
 import shutil
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -79,13 +79,23 @@ def write(path: str | os.PathLike[str], content: Mapping[str, Any], arrays: Mapp
             raise TypeError(f"{name} must be float32, float64, int64 or uint8, got {array.dtype}")
         members[name] = np.asarray(array, dtype, order="C")
 
+    with replacing(path) as file:
+        _write_members(file, members)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[io.BufferedWriter]:
+    """A new file to write to, which takes the place of the one at `path` if the block ends well.
+
+    Whatever happens, the old file or the new one is there, whole, and nothing else.
+    """
     path = os.path.realpath(path)  # a link keeps pointing at the file
     # next to the target, so that the replacement is a rename; opened exclusively, so that nothing is followed
     temporary = os.path.join(os.path.dirname(path), f".{FORMAT}-{os.urandom(8).hex()}.tmp")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with open(handle, "wb") as file:
-            _write_members(file, members)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         with contextlib.suppress(FileNotFoundError):
@@ -155,6 +165,17 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nda
     if version != VERSION:
         raise refusal(path, f"it has version {version!r} of the format, and this release reads version {VERSION}")
     return content, members
+
+
+@contextlib.contextmanager
+def refusing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Whatever is raised in the block, over a content that does not fit, becomes a `refusal`."""
+    try:
+        yield
+    except KeyError as error:
+        raise refusal(path, f"{error.args[0]!r} is missing") from error
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError) as error:
+        raise refusal(path, str(error)) from error
 
 
 def refusal(path: str | os.PathLike[str], rule: str) -> ValueError:

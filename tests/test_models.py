@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fastrnn import models
+from fastrnn import metrics, models, saving
 from fastrnn.layers import GRU, LSTM, Dense, Embedding, SimpleRNN
-from fastrnn.losses import SparseCategoricalCrossentropy
+from fastrnn.losses import BinaryCrossentropy, SparseCategoricalCrossentropy
 from fastrnn.models import Sequential, load_checkpoint, load_model
 from fastrnn.optimizers import SGD, Adam
+from fastrnn.schedules import ExponentialDecay
 
 SYMBOLS = 7
 
@@ -68,9 +71,10 @@ def test_names_and_layers_are_unique() -> None:
         model.add(Dense(1, name="dense"))
     with pytest.raises(TypeError, match="layer must be a Layer, got 3"):
         model.add(3)  # type: ignore[arg-type]
-    model.build((None, 2))
-    with pytest.raises(ValueError, match="sequential is built"):
+    model(np.ones((3, 2)))
+    with pytest.raises(ValueError, match=r"sequential is built and in use: .* Sequential\(\[\*model.layers, layer\]\)"):
         model.add(Dense(1))
+    assert Sequential([*model.layers, Dense(4)])(np.ones((3, 2))).shape == (3, 4)
 
 
 def test_a_layer_can_be_in_two_models() -> None:
@@ -113,18 +117,75 @@ def test_weights_in_order() -> None:
     np.testing.assert_array_equal(model.get_weights()[4], weights[4] + 1)
 
 
-def test_summary() -> None:
-    lines: list[str] = []
-    model = char_model()
-    model.summary(lines.append)
-    assert "?" in lines[0]
-    model.build((None, None))
-    model.summary(lines.append)
-    table = [line.split() for line in lines[1].splitlines()]
-    assert table[4] == ["embedding", "(Embedding)", "(None,", "None,", "4)", "28"]
-    assert table[5] == ["lstm", "(LSTM)", "(None,", "None,", "9)", "504"]
-    assert table[6] == ["dense", "(Dense)", "(None,", "None,", "7)", "70"]
-    assert table[-1] == ["total", "602"]
+def summary_of(model: Sequential, length: int | None = None) -> list[str]:
+    """The lines of the table."""
+    texts: list[str] = []
+    assert model.summary(length, texts.append) is None  # type: ignore[func-returns-value]
+    return texts[0].splitlines()
+
+
+def test_summary_is_that_of_keras() -> None:
+    """Word for word what Keras 3.15 prints for these layers (on an 88 columns wide terminal)."""
+    model = Sequential([Embedding(10000, 32), LSTM(32), Dense(1, activation="sigmoid")])
+    lines = [line.split() for line in summary_of(model, 88)]
+    assert lines[4] == ["│", "embedding", "(Embedding)", "│", "?", "│", "0", "(unbuilt)", "│"]
+    model.build((None, 500))
+    assert summary_of(model, 88) == [
+        'Model: "sequential"',
+        "┏━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━┓",
+        "┃ Layer (type)                         ┃ Output Shape                ┃         Param # ┃",
+        "┡━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━┩",
+        "│ embedding (Embedding)                │ (None, 500, 32)             │         320,000 │",
+        "├──────────────────────────────────────┼─────────────────────────────┼─────────────────┤",
+        "│ lstm (LSTM)                          │ (None, 32)                  │           8,320 │",
+        "├──────────────────────────────────────┼─────────────────────────────┼─────────────────┤",
+        "│ dense (Dense)                        │ (None, 1)                   │              33 │",
+        "└──────────────────────────────────────┴─────────────────────────────┴─────────────────┘",
+        " Total params: 328,353 (1.25 MB)",
+        " Trainable params: 328,353 (1.25 MB)",
+        " Non-trainable params: 0 (0.00 B)",
+    ]
+
+
+def test_a_summary_shows_long_names_and_asks_no_unicode(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Sequential([Dense(3, name="x" * 70, input_shape=(2,))])
+    assert {len(line) for line in summary_of(model, 40)[1:-3]} == {4 + 80 + 14 + 9}
+    model.summary()
+    assert "┏" in capsys.readouterr().out
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream := io.TextIOWrapper(io.BytesIO(), "latin-1"))
+        model.summary()
+        stream.flush()
+        text = stream.buffer.getvalue().decode("latin-1")  # type: ignore[attr-defined]
+    assert text.splitlines()[1].startswith("+----") and "| Layer (type)" in text
+
+
+def test_a_declared_input_builds_when_weights_are_wanted() -> None:
+    """And layers can still be added, until data come."""
+    model = Sequential([LSTM(4, input_shape=(5, 3), seed=1)])
+    assert not model.built
+    assert [weight.shape for weight in model.get_weights()] == [(3, 16), (4, 16), (16,)]
+    assert model.built and model.input_shape == (None, 5, 3) and model.output_shape == (None, 4)
+    before = model.get_weights()
+    model.add(Dense(2, seed=2))
+    assert not model.built
+    assert model.count_params() == model.parameters == 3 * 16 + 4 * 16 + 16 + 4 * 2 + 2
+    assert model.get_weights()[0].tobytes() == before[0].tobytes()
+    model.compile("sgd", "mse")
+    model.add(Dense(6))
+    assert model.predict(np.ones((2, 5, 3)), verbose=0).shape == (2, 6)
+    with pytest.raises(ValueError, match="in use"):
+        model.add(Dense(1))
+
+
+def test_compile_builds_a_declared_model_and_tells_what_does_not_fit() -> None:
+    model = Sequential([SimpleRNN(3, input_shape=(5, 2)), SimpleRNN(3)])
+    with pytest.raises(ValueError, match=r"simple_rnn_1 takes an input of shape \(B, T, I\)"):
+        model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="input_shape must be given, for the first layer does not declare it"):
+        Sequential([Dense(1)]).build()
 
 
 def test_several_outputs_do_not_fit_a_row() -> None:
@@ -226,13 +287,13 @@ def test_train_on_batch_is_forward_loss_backward_update() -> None:
     before = model(x)
     kernel, bias = model.get_weights()
     mask = np.array([True, True, False, True, True])
-    value = model.train_on_batch(x, y, weight, mask)
+    value = model.train_on_batch(x, y, weight, mask=mask)
     factor = (weight * mask)[:, np.newaxis]
     assert value == pytest.approx(np.sum(factor * (before - y) ** 2) / 2 / 4)
     dy = factor * (before - y) / 4
     np.testing.assert_allclose(model.get_weights()[0], kernel - 0.1 * x.T @ dy, rtol=1e-12)
     np.testing.assert_allclose(model.get_weights()[1], bias - 0.1 * dy.sum(axis=0), rtol=1e-12)
-    assert model.test_on_batch(x, y, weight, mask) < value
+    assert model.test_on_batch(x, y, weight, mask=mask) < value
 
 
 def test_runs_with_one_seed_are_the_same_bits() -> None:
@@ -332,3 +393,87 @@ def test_a_registered_layer_of_ones_own_comes_back(tmp_path: Path, monkeypatch: 
     loaded = load_model(tmp_path / "model")
     assert type(loaded.layers[0]) is Mine and loaded.layers[0].name == "mine"
     assert same_bits(model, loaded)
+
+
+def test_everything_compiled_comes_back(tmp_path: Path) -> None:
+    """The schedule and where it stands, the loss's options, the metrics under the names that they were given."""
+    model = Sequential([Dense(1, input_shape=(3,), kernel_regularizer="l2", seed=1)])
+    plain = ["acc", metrics.AUC(num_thresholds=50, name="area")]
+    optimizer = SGD(ExponentialDecay(0.1, 2, 0.5), momentum=0.9, clipnorm=1.0)
+    model.compile(optimizer, BinaryCrossentropy(from_logits=True, label_smoothing=0.1), plain, ["mae"])
+    rng = np.random.default_rng(0)
+    x, y, weight = rng.standard_normal((20, 3)), rng.integers(0, 2, 20), rng.uniform(0, 1, 20)
+    model.fit(x, y, 4, 1, 0)
+    model.save(tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    assert loaded.metrics_names == model.metrics_names == ["loss", "acc", "area", "mae"]
+    assert [repr(each) for each in loaded.metrics] == [repr(each) for each in model.metrics]
+    assert repr((loaded.optimizer, loaded.loss)) == repr((model.optimizer, model.loss))
+    assert loaded.optimizer is not None and loaded.optimizer.learning_rate == 0.1 * 0.5 ** (5 / 2)
+    options = {"sample_weight": weight, "verbose": 0, "epochs": 2, "initial_epoch": 1}
+    assert model.fit(x, y, 4, **options).history == loaded.fit(x, y, 4, **options).history
+    assert same_bits(model, loaded)
+    assert model.evaluate(x, y, 4, 0, weight) == loaded.evaluate(x, y, 4, 0, weight)
+
+    model.save(tmp_path / "plain", include_optimizer=False)
+    assert load_model(tmp_path / "plain").optimizer is None and model.optimizer is optimizer
+    with pytest.raises(FileExistsError, match="there is a file"):
+        model.save(tmp_path / "model", overwrite=False)
+    loaded.metrics.append(type("Mine", (metrics.AUC,), {})())
+    with pytest.raises(ValueError, match=r"Mine is not in fastrnn.metrics.METRICS"):
+        loaded.save(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda c: c["metrics"][0].update({"class": "eval"}), "metric must be one of"),
+        (lambda c: c["metrics"][0].update({"class": ["auc"]}), "metric must be one of"),
+        (lambda c: c["metrics"][0]["config"].update(path="/etc/passwd"), "unexpected keyword"),
+        (lambda c: c["metrics"][0]["config"].update(num_thresholds=10**12), "num_thresholds must be at most"),
+        (lambda c: c["metrics"][0]["config"].update(name="../../x"), "name must be letters"),
+        (lambda c: c["metrics"][0]["config"].update(name="loss"), "names of their own"),
+        (lambda c: c.update(metrics=3), "not iterable"),
+        (lambda c: c.update(order="a"), "order must be a whole number"),
+        (lambda c: c["optimizer"]["config"].update(learning_rate={"class": "eval", "config": {}}), "must be one of"),
+    ],
+)
+def test_what_a_file_says_of_compile_is_not_trusted(tmp_path: Path, edit: Any, message: str) -> None:
+    model = Sequential([Dense(1, input_shape=(3,))])
+    model.compile("sgd", "binary_crossentropy", ["auc"])
+    model.save(tmp_path / "model")
+    content, arrays = saving.read(tmp_path / "model")
+    edit(content["compiled"])
+    saving.write(tmp_path / "model", content, arrays)
+    with pytest.raises(ValueError, match=f"cannot load '.*model': .*{message}"):
+        load_model(tmp_path / "model")
+
+
+def test_a_declared_model_that_is_not_built_takes_no_memory(tmp_path: Path) -> None:
+    model = Sequential([Dense(1, input_shape=(3,))])
+    model.compile("sgd", "mse")
+    model.save(tmp_path / "model")
+    content, arrays = saving.read(tmp_path / "model")
+    content["model"]["input_shape"] = None
+    content["model"]["layers"][0]["config"]["units"] = 10**12
+    saving.write(tmp_path / "model", content, {name: arrays[name] for name in arrays if "weights" not in name})
+    with pytest.raises(ValueError, match="its first layer declares an input, but it is not built"):
+        load_model(tmp_path / "model")
+
+
+def test_files_of_keras_by_their_ending(tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    model = Sequential([LSTM(4, input_shape=(5, 3), seed=1), Dense(2, activation="softmax", seed=2)])
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    x = np.random.default_rng(0).standard_normal((6, 5, 3))
+    for ending in ("h5", "hdf5", "keras"):
+        model.save(tmp_path / f"rnn.{ending}")
+        loaded = load_model(tmp_path / f"rnn.{ending}")
+        assert loaded.predict(x, verbose=0).tobytes() == model.predict(x, verbose=0).tobytes()
+        assert type(loaded.loss) is type(model.loss) and type(loaded.optimizer) is type(model.optimizer)
+        with pytest.raises(ValueError, match="state must be None for a file of Keras's"):
+            model.save(tmp_path / f"rnn.{ending}", state={"epoch": 3})
+    model.save_weights(tmp_path / "weights.h5")
+    other = Sequential([LSTM(4), Dense(2)])
+    other.load_weights(tmp_path / "weights.h5")
+    assert same_bits(model, other)

@@ -63,6 +63,29 @@ def test_a_curve_without_values_is_left_out() -> None:
         plots.loss_curve({"training": []})
 
 
+def test_a_history_has_a_panel_for_each_figure(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    figures = {
+        "loss": [0.7, 0.5, 0.4],
+        "acc": [0.5, 0.7, 0.8],
+        "val_loss": [0.6, 0.55, 0.5],
+        "val_acc": [0.6, 0.65, 0.7],
+        "learning_rate": [0.1, 0.1],
+        "val_alone": [1.0, 2.0, 3.0],
+    }
+    panels = plots.history(figures, tmp_path / "history.svg", epochs=[4, 5, 6]).axes
+    assert [axes.get_ylabel() for axes in panels] == ["loss", "acc", "learning_rate", "val_alone"]
+    for axes, name in zip(panels[:2], ("loss", "acc"), strict=True):
+        assert [line.get_label() for line in axes.lines] == ["training", "validation"]
+        for line, key in zip(axes.lines, (name, f"val_{name}"), strict=True):
+            np.testing.assert_array_equal(line.get_xdata(), [5, 6, 7])
+            np.testing.assert_array_equal(line.get_ydata(), figures[key])
+    np.testing.assert_array_equal(panels[2].lines[0].get_xdata(), [6, 7])
+    assert (tmp_path / "history.svg").stat().st_size > 1000
+    with pytest.raises(ValueError, match="the history must hold at least one epoch, got none"):
+        plots.history({})
+
+
 def test_without_matplotlib_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)

@@ -7,6 +7,7 @@ import io
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fastrnn import progress
@@ -88,6 +89,62 @@ def test_tqdm_where_it_is_installed() -> None:
     assert "rows/s" in text
 
 
+def test_figures_are_asked_for_only_when_they_are_drawn(clock: list[float], no_tqdm: None) -> None:
+    file, asked = Terminal(), []
+
+    def figures() -> dict[str, float]:
+        asked.append(clock[0])
+        return {"loss": float(len(asked))}
+
+    with progress.Progress(1000, file=file) as bar:
+        for _ in range(1000):
+            clock[0] += 0.001
+            bar.advance(1, figures)
+    assert 9 <= len(asked) <= 11
+    assert min(np.diff(asked[:-1])) >= progress.REDRAW_SECONDS
+    assert file.getvalue().rstrip().endswith(f"100%  loss {len(asked)}  1k steps/s  0:00 left")
+
+
+def test_a_bar_that_is_not_left_is_wiped(clock: list[float], no_tqdm: None) -> None:
+    file = Terminal()
+    with progress.Progress(100, file=file, leave=False) as bar:
+        clock[0] += 1
+        bar.advance(50)
+        bar.advance(50)
+    line, blanks, end = file.getvalue().split("\r")[1:]
+    assert line.startswith(" 50%") and blanks == " " * len(line) and end == ""
+    for kind in (Terminal(), io.StringIO()):
+        with progress.Progress(100, file=kind, leave=False) as bar:
+            bar.advance(100)
+        assert kind.getvalue() == "", "a loop that is done before the first drawing leaves no trace"
+
+
+def test_tqdm_is_wiped_too() -> None:
+    pytest.importorskip("tqdm")
+    file = Terminal()
+    with progress.Progress(100, file=file, leave=False) as bar:
+        bar._due = 0.0
+        bar.advance(50, loss=0.5)
+        assert "50.0/100" in file.getvalue()
+    assert file.getvalue().rstrip(" ").endswith("\r") and "\n" not in file.getvalue()
+
+
+@pytest.mark.parametrize("with_tqdm", [True, False])
+def test_a_total_that_nobody_knows(with_tqdm: bool, clock: list[float], request: pytest.FixtureRequest) -> None:
+    file = Terminal()
+    if with_tqdm:
+        pytest.importorskip("tqdm")
+    else:
+        request.getfixturevalue("no_tqdm")
+    with progress.Progress(None, unit="rows", file=file) as bar:
+        clock[0] += 2
+        bar.advance(50, loss=0.5)
+    text = file.getvalue()
+    assert "50" in text and "loss 0.5" in text and "%" not in text
+    if not with_tqdm:
+        assert text == "\r50 rows  loss 0.5  25 rows/s\n"
+
+
 def test_units_done_before_the_start_do_not_count_for_the_rate(clock: list[float]) -> None:
     file = io.StringIO()
     with progress.Progress(100, unit="rows", start=90, file=file) as bar:
@@ -118,7 +175,7 @@ def test_tqdm_is_imported_only_for_a_terminal(clock: list[float], monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.25, "0.25"), (999.0, "999"), (84123.0, "84.1k"), (2.5e6, "2.5M"), (3e9, "3G")]
+    ("value", "text"), [(0.25, "0.25"), (999.0, "999"), (999.9, "1k"), (84123.0, "84.1k"), (2.5e6, "2.5M"), (3e9, "3G")]
 )
 def test_rates_are_short(value: float, text: str) -> None:
     assert progress._scaled(value) == text
