@@ -73,11 +73,13 @@ class WorkerError(Exception):
 class Worker:
     """One library at one thread count in a process of its own, stopped except while it is asked."""
 
-    def __init__(self, library: str, threads: int, dtype: str, python: str) -> None:
+    def __init__(
+        self, library: str, threads: int, dtype: str, python: str, module: str = "benchmarks.workers.serve"
+    ) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile()
         try:
             self.process = subprocess.Popen(
-                [python, "-m", "benchmarks.workers.serve", library, str(threads), dtype],
+                [python, "-m", module, library, str(threads), dtype],
                 cwd=ROOT,
                 env=environment(threads),
                 stdin=subprocess.PIPE,

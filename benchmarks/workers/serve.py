@@ -181,8 +181,8 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, Linux
 
 
-def main(name: str, threads: int, dtype: str) -> None:
-    """Serve until stdin ends."""
+def serve(make: Callable[[], Any]) -> None:
+    """Answer requests by the methods of what `make` makes, which the first one waits for, until stdin ends."""
     _die_with_parent()
     answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
@@ -190,17 +190,21 @@ def main(name: str, threads: int, dtype: str) -> None:
     # An installed package comes before the one in the source tree.
     root = str(Path(__file__).resolve().parents[2])
     sys.path[:] = [p for p in sys.path if p not in ("", root)] + [root]
-    server: Server | None = None
+    server: Any = None
     for line in sys.stdin:
         try:
             if server is None:
-                library = importlib.import_module(f"{__package__}.{name}").Library(threads, dtype)
-                server = Server(library, dtype)
+                server = make()
             request = json.loads(line)
             answer = getattr(server, request.pop("op"))(**request)
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         answers.write(json.dumps(answer) + "\n")
+
+
+def main(name: str, threads: int, dtype: str) -> None:
+    """Serve until stdin ends."""
+    serve(lambda: Server(importlib.import_module(f"{__package__}.{name}").Library(threads, dtype), dtype))
 
 
 if __name__ == "__main__":
