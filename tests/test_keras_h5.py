@@ -769,6 +769,10 @@ def test_metrics_in_all_their_forms(small: Path, tmp_path: Path) -> None:
         (lambda model: model.compile("adam", "mse", [OwnMetric()]), "OwnMetric is not one of"),
         (lambda model: model.compile("adam", "mse", [metrics.Perplexity()]), "Perplexity, which Keras does not have"),
         (lambda model: model.compile("adam", "mse", [metrics.Precision(from_logits=True)]), "Precision of logits"),
+        (
+            lambda model: model.compile("adam", "mse", [metrics.BinaryAccuracy("b", 1.5, from_logits=True)]),
+            "the threshold of b must be between 0 and 1, got 1.5",
+        ),
         (lambda model: model.add(L.SimpleRNN(2, bidirectional=True, go_backwards=True)), "Keras has no such layer"),
         (lambda model: model.add(L.SimpleRNN(2, num_layers=2, return_state=True)), "cannot return one state"),
         (lambda model: model.add(L.LSTM(2, stateful=True)), "lstm is stateful, so that Keras must know the batch"),
@@ -996,7 +1000,7 @@ def test_these_files_are_sound_but_for_the_rule(small: Path, tmp_path: Path) -> 
     ("changes", "message"),
     [
         ({"compression": zipfile.ZIP_DEFLATED}, "its members are larger than the file"),
-        ({"config.json": None}, "config.json"),
+        ({"config.json": None}, "There is no item named 'config.json'"),
         ({"metadata.json": None}, "metadata.json"),
         ({"model.weights.h5": None}, "model.weights.h5"),
         ({"model.weights.h5": b""}, "not a whole HDF5 file"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-NAMES = ("char",)
+NAMES = ("char", "sentiment", "forecast", "images", "wave", "shapes", "gan")
 
 
 class Refusal(Exception):

@@ -231,8 +231,8 @@ def _layer(class_name: str, config: Mapping[str, Any], version: int, shape: Shap
             item = _initializer(item)
         if item is not None or argument == "merge_mode":
             taken[argument] = item
-    if "seed" in taken and not isinstance(taken["seed"], int):
-        del taken["seed"]  # an object: no generator of Keras's draws the same numbers here
+    if not isinstance(taken.get("seed", 0), int) or taken.get("seed", 0) < 0:
+        del taken["seed"]  # the same numbers would not be drawn here in any case
     taken = _known(cls, taken)
     return cls(name=plain_name(config.get("name", class_name)), batch_input_shape=shape, **taken)
 
@@ -437,6 +437,8 @@ def _written_metric(metric: metrics.Metric, loss: losses.Loss) -> Any:
         raise ValueError(f"the metric {metric.name} is {cls.__name__} of logits, which Keras does not have")
     if isinstance(metric, metrics.BinaryAccuracy):
         if config.pop("from_logits"):  # Keras's does not know of logits: its threshold is one
+            if not 0 < metric.threshold < 1:
+                raise ValueError(f"the threshold of {metric.name} must be between 0 and 1, got {metric.threshold}")
             config["threshold"] = math.log(metric.threshold / (1 - metric.threshold))
     elif isinstance(metric, metrics.Detection):
         del config["from_logits"]

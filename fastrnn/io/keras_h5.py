@@ -284,7 +284,8 @@ def load(path: str | os.PathLike[str], compile: bool = True) -> Sequential:
     try:
         return _from_archive(data, compile) if data.startswith(ZIP) else _from_legacy(data, compile)
     except KeyError as error:
-        raise saving.refusal(path, f"{error.args[0]!r} is missing") from error
+        key = str(error.args[0])  # of JSON; of an archive or of HDF5 a sentence
+        raise saving.refusal(path, f"{key!r} is missing" if key.isidentifier() else key) from error
     except DAMAGE as error:
         raise saving.refusal(path, str(error) or type(error).__name__) from error
 
@@ -405,7 +406,9 @@ def _compile(model: Sequential, config: dict[str, Any], version: int, slots: Seq
         arguments = keras_config.compiled(config, version)
         model.compile(**arguments)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{error}; load it with compile=False to leave out optimizer, loss and metrics") from error
+        raise ValueError(
+            f"{error}; keras_h5.load(path, compile=False) leaves out optimizer, loss and metrics"
+        ) from error
     if slots:
         _resume(arguments["optimizer"], slots, model.variables)
 
