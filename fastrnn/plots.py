@@ -124,11 +124,11 @@ def _panels(
         axes.grid(axis="y", color="0.9", linewidth=0.8)
         axes.legend(frameon=False)
     if path is not None:
-        _write(figure, Path(path))
+        write(figure, Path(path))
     return figure
 
 
-def _write(figure: Figure, path: Path) -> None:
+def write(figure: Figure, path: Path) -> None:
     # the temporary file stands in the same folder: a reader sees the old picture or the new one, never half of one
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(8)}{path.suffix}")
     try:

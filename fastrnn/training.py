@@ -555,6 +555,7 @@ class Trainable:
                 bar.advance(1, tally.figures)
             if self.stop_training:
                 return
+            del x, y, y_pred, mask, weight  # the next step takes this memory, rather than fresh pages
 
     def _seed(self, seed: int | None, first: int) -> int:
         """The seed of the order of the data: given, that of the run to go on with, or a new one."""

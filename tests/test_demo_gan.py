@@ -107,6 +107,13 @@ def test_a_step_moves_both_models_and_a_seed_decides_it() -> None:
     np.testing.assert_allclose(losses, np.log(2), atol=0.2)  # at first neither knows anything
 
 
+def test_a_tie_is_the_least_loss_of_who_cannot_tell() -> None:
+    p = np.linspace(0.001, 0.999, 999)
+    losses = -(gan.SURE * np.log(p) + (1 - gan.SURE) * np.log(1 - p) + np.log(1 - p)) / 2
+    assert gan.TIE[1] == pytest.approx(losses.min(), abs=1e-6)
+    assert gan.TIE[0] == pytest.approx(-np.log(p[losses.argmin()]), abs=2e-3)
+
+
 def test_generated_windows_stay_within_the_bound() -> None:
     game = Game(SMALL, 6, 1)
     game.generator.set_weights([100 * each for each in game.generator.get_weights()])

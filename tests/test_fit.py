@@ -444,6 +444,19 @@ def test_epochs_of_few_steps_go_on_in_the_data() -> None:
     assert data.begun == 2
 
 
+def test_no_more_is_drawn_than_is_trained_on() -> None:
+    x, y, _ = problem()
+    drawn = []
+
+    def parts() -> Iterator[Any]:
+        while True:
+            drawn.append(1)
+            yield x, y
+
+    dense_model().fit(parts(), epochs=3, steps_per_epoch=4, verbose=0)
+    assert len(drawn) == 12
+
+
 def test_data_that_end_early_end_the_run_with_a_warning() -> None:
     x, y, _ = problem()
     model = dense_model()

@@ -89,11 +89,16 @@ def test_the_readme_names_the_text_and_its_state() -> None:
     assert "public domain" in text
 
 
-def test_the_readmes_example_runs() -> None:
+def test_the_readmes_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.M | re.S)
-    assert len(blocks) == 1
-    names: dict[str, object] = {}
-    exec(compile(blocks[0], str(README), "exec"), names)
+    assert len(blocks) == 2
+    rng = np.random.default_rng(0)
+    names: dict[str, object] = {"x_train": rng.integers(0, 10000, (40, 12)), "y_train": np.arange(40) % 2}
+    for block in blocks:
+        exec(compile(block, str(README), "exec"), names)
+    assert (tmp_path / "history.png").exists()
     h, y = names["h"], names["y"]
     assert isinstance(h, list)
     assert isinstance(y, np.ndarray)

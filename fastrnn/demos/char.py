@@ -24,7 +24,7 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import FrameType
@@ -34,6 +34,7 @@ import numpy as np
 
 from fastrnn import plots
 from fastrnn.demos import Refusal
+from fastrnn.demos.common import number
 from fastrnn.layers import GRU, LSTM, Dense, Embedding, SimpleRNN
 from fastrnn.losses import SparseCategoricalCrossentropy
 from fastrnn.models import Sequential, load_checkpoint
@@ -432,8 +433,8 @@ def tutorial(seed: int = 0) -> tuple[list[float], str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `fastrnn demo char`."""
-    whole, positive = _number(int, 1), _number(float, above=0)
-    none_or, share = _number(float, 0), _number(float, 0, below=1)
+    whole, positive = number(int, 1), number(float, above=0)
+    none_or, share = number(float, 0), number(float, 0, below=1)
     add = parser.add_argument_group("text and model").add_argument
     add("--data", metavar="FILE", help="a text in UTF-8 (the opening of Coriolanus)")
     add("--cell", choices=CELLS, help=f"recurrent cell ({Settings.cell})")
@@ -447,13 +448,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--lr", type=positive, metavar="X", help=f"learning rate of Adam ({Settings.lr})")
     add("--clip", type=none_or, metavar="X", help=f"limit of the gradients' global norm; 0: none ({Settings.clip})")
     add("--dropout", type=share, metavar="X", help=f"share of a recurrent layer's inputs dropped ({Settings.dropout})")
-    add("--seed", type=_number(int, 0), metavar="N", help=f"({Settings.seed})")
+    add("--seed", type=number(int, 0), metavar="N", help=f"({Settings.seed})")
     add("--threads", type=whole, metavar="N", help="(FASTRNN_NUM_THREADS, OMP_NUM_THREADS, or the usable cores)")
     add("--out", type=Path, default=Path("fastrnn-char"), metavar="DIR", help="folder to write into (%(default)s)")
     add("--resume", action="store_true", help="go on from the checkpoint in that folder, with its settings")
     add = parser.add_argument_group("passages at the end").add_argument
     add("--prime", metavar="TEXT", help="what they begin with (the text's first line)")
-    add("--length", type=_number(int, 0), default=400, metavar="N", help="characters of each (%(default)s)")
+    add("--length", type=number(int, 0), default=400, metavar="N", help="characters of each (%(default)s)")
     add("--temperature", type=positive, default=0.8, metavar="X", help="(%(default)s)")
     add("--top-k", type=whole, default=10, metavar="N", help="likeliest characters to choose from (%(default)s)")
     add = parser.add_argument_group("instead of all that").add_argument
@@ -564,23 +565,3 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
     """The settings that stand on the command line."""
     values = {each.name: getattr(options, each.name) for each in fields(Settings)}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _number(
-    kind: type[int] | type[float], least: float = -math.inf, *, above: float = -math.inf, below: float = math.inf
-) -> Callable[[str], float]:
-    """For argparse: a number of at least `least`, above `above` and below `below`."""
-    rules = [f"of at least {least}"] * (least > -math.inf) + [f"above {above}"] * (above > -math.inf)
-    rule = " and ".join([*rules, *[f"below {below}"] * (below < math.inf)])
-
-    def convert(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and least <= value and above < value < below):
-            noun = "whole number" if kind is int else "number"
-            raise argparse.ArgumentTypeError(f"must be a {noun} {rule}, got {text!r}")
-        return value
-
-    return convert

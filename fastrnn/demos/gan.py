@@ -51,6 +51,10 @@ SURE = 0.9
 # steps, where the discriminator's cells are all at their ends and tell it no way back.
 BOUND = 4.0
 
+# Losses of generator and discriminator where true and invented windows cannot be told apart: with as many of either,
+# the best that the discriminator can say of any window is SURE / 2.
+TIE = (-math.log(SURE / 2), -(SURE * math.log(SURE / 2) + (2 - SURE) * math.log(1 - SURE / 2)) / 2)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -116,12 +120,14 @@ class Windows:
         """Windows of returns drawn from the true ones in any order, (count, T + 1, 1)."""
         rng = np.random.default_rng(seed)
         days = np.concatenate([self.train[0, :, 0], self.train[1:, -1, 0]])  # each day once
-        return rng.choice(days, (count, self.train.shape[1], 1))
+        windows: np.ndarray = rng.choice(days, (count, self.train.shape[1], 1))
+        return windows
 
     def paths(self, windows: np.ndarray) -> np.ndarray:
         """The prices that windows (N, T, 1) stand for, (N, T + 1), beginning at 100."""
         returns = self.scaler.inverse_transform(windows.reshape(-1, 1).astype(np.float64)).reshape(windows.shape[:2])
-        return 100 * np.exp(np.pad(np.cumsum(returns, axis=1), ((0, 0), (1, 0))))
+        prices: np.ndarray = 100 * np.exp(np.pad(np.cumsum(returns, axis=1), ((0, 0), (1, 0))))
+        return prices
 
 
 TRAITS = ("deviation", "of windows", "kurtosis", "return after return", "a week after", "size after size")
@@ -202,7 +208,7 @@ class Game:
         Returns
         -------
         generating, telling : float
-            The losses of generator and discriminator; where these cannot be told apart, log 2 = 0.69 both.
+            The losses of generator and discriminator; `TIE` where the windows cannot be told apart.
         """
         count = len(true)
         windows = np.concatenate([true, self.generator(self.noise(count))])
@@ -384,7 +390,7 @@ def _run(windows: Windows, settings: Settings, folder: Path) -> dict[str, np.nda
     places = np.linspace(0, count - 1, 6).astype(int)
     try:
         pictures.game(
-            windows.paths(windows.train[places]), windows.paths(kept[0][:6]), kept[1], results, windows.naive,
+            windows.paths(windows.train[places]), windows.paths(kept[0][:6]), kept[1], TIE, results, windows.naive,
             folder / PICTURE,
         )  # fmt: skip
         print(f"{folder / PICTURE}: true and invented windows, the game, and the forecasters' errors")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrnn.plots import _write as write
+from fastrnn.plots import write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -246,6 +246,7 @@ def game(
     true: np.ndarray,
     invented: np.ndarray,
     losses: np.ndarray,
+    tie: tuple[float, float],
     errors: Mapping[str, np.ndarray],
     naive: float,
     path: Path,
@@ -258,6 +259,8 @@ def game(
         Prices.
     losses : ndarray, (S, 2)
         Of generator and discriminator, step by step.
+    tie : tuple of float
+        Theirs where true and invented windows cannot be told apart.
     errors : mapping of str to ndarray
         Of several forecasters, by kind.
     naive : float
@@ -282,7 +285,8 @@ def game(
     above[0].set_ylabel("price, 100 at first")
     for values, colour, name in zip(losses.T, COLOURS[2:], ("generator", "discriminator"), strict=False):
         below[0].plot(np.arange(1, len(values) + 1), values, color=colour, linewidth=0.8, label=name)
-    below[0].axhline(np.log(2), color="0.4", linewidth=0.8, linestyle=(0, (3, 2)))
+    for level, colour in zip(tie, COLOURS[2:], strict=False):
+        below[0].axhline(level, color=colour, linewidth=1.0, linestyle=(0, (3, 2)))
     below[0].set_xlabel("step")
     below[0].set_ylabel("loss")
     below[0].set_title("the game; dashed: cannot be told apart", fontsize=11)
