@@ -247,8 +247,8 @@ def generate(
         logits: np.ndarray = values[0]
         return logits
 
-    for number in prime:
-        logits = read(number)
+    for each in prime:
+        logits = read(each)
     for written in range(length):
         number = choose(logits, temperature, top_k, rng)
         yield number
