@@ -129,6 +129,7 @@ def _panels(
 
 
 def write(figure: Figure, path: Path) -> None:
+    """Save a picture in one move."""
     # the temporary file stands in the same folder: a reader sees the old picture or the new one, never half of one
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(8)}{path.suffix}")
     try:
