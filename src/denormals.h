@@ -1,8 +1,8 @@
 /* Denormal numbers count as zero while a kernel runs, and as themselves again when it has returned.
  *
  * Gradients that fade over hundreds of steps end as denormals, and each operation on one takes the processor 150
- * cycles: the way back of an LSTM (B = 128, T = 500, H = 32) with a gradient at its last output alone took 277 ms
- * instead of 14.
+ * cycles: the way back of an LSTM (B = 128, T = 500, H = 32) with a gradient at its last output alone took 277 ms, and
+ * takes 16.
  */
 #ifndef FASTRNN_DENORMALS_H
 #define FASTRNN_DENORMALS_H
