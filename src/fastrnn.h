@@ -63,6 +63,7 @@ typedef struct {
     fr_outer_part part[2];
     void *scratch; /* FR_OUTER_ROWS times (4 vectors, the left rows of all parts, and 2 lines of 64 bytes a part) */
 } fr_outer;
+/* 80 to 128 rows gain up to 10 % on a quiet Xeon and lose as much when its core's other thread is busy. */
 enum { FR_OUTER_ROWS = 64, FR_OUTER_PADDING = 128 };
 
 /* Rows that a step to come will touch: each tile asks the caches for its share of them, `panel` bytes a panel. */

@@ -231,14 +231,15 @@ static void outer_pack(const fr_outer *d, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t p
 
 /* Copy the rows [k0, k0 + k) of a part's left operand, only the columns it reads, to where neighbouring rows lie on
  * different cache sets: rows a multiple of 1024 bytes apart, as h has for H = 256, would share a few of them. */
-static real *outer_gather(const fr_outer_part *o, ptrdiff_t o_k, ptrdiff_t k0, ptrdiff_t k, real *to, const void **rows)
+static real *outer_gather(const fr_outer_part *o, ptrdiff_t whole, ptrdiff_t k0, ptrdiff_t k, real *to,
+                          const void **rows)
 {
     const ptrdiff_t width = o->m1 - o->m0, line = 64 / sizeof(real);
     const ptrdiff_t apart = (((width + line - 1) / line) | 1) * line;
     for (ptrdiff_t i = 0; i < k; i++, to += apart) {
         const real *from = (const real *)o->a[k0 + i] + o->m0;
         ptrdiff_t j = 0;
-        if (k0 + FR_OUTER_ROWS + i < o_k)
+        if (k0 + FR_OUTER_ROWS + i < whole)
             for (const real *next = (const real *)o->a[k0 + FR_OUTER_ROWS + i] + o->m0, *end = next + width; next < end;
                  next += line)
                 __builtin_prefetch(next, 0, 2);

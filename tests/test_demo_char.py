@@ -22,6 +22,7 @@ from fastrnn.demos import char
 from fastrnn.demos.char import Corpus, Position, Settings
 from fastrnn.losses import SparseCategoricalCrossentropy
 from fastrnn.models import Sequential, load_checkpoint, load_model
+from fastrnn.seq2seq import choose
 
 SMALL = Settings(units=12, embedding=5, batch=4, steps=8, epochs=3, lr=0.01, seed=3)
 # for processes of their own: the same package as here
@@ -317,7 +318,7 @@ def test_numbers_are_drawn_from_the_distribution(temperature: float, top_k: int 
     expected[allowed] = np.exp(logits[allowed] / temperature)
     expected /= expected.sum()
     rng, n = np.random.default_rng(0), 20_000
-    counts = Counter(char.choose(logits, temperature, top_k, rng) for _ in range(n))
+    counts = Counter(int(choose(logits, temperature, top_k, rng)) for _ in range(n))
     shares = np.array([counts[i] for i in range(6)]) / n
     # five standard deviations of a share
     assert np.all(np.abs(shares - expected) <= 5 * np.sqrt(expected * (1 - expected) / n))

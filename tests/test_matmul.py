@@ -77,4 +77,5 @@ def test_a_row_is_added_to_every_row(dtype: str, backend: str, monkeypatch: pyte
         a, b, want = operands(shape, dtype, False, False)
         row, out = np.arange(1, shape[2] + 1, dtype=dtype), np.empty((shape[0], shape[2]), dtype)
         matmul.matmul(a, b, False, False, out, 2, row)
+        # as above, the row's elements being up to 65
         np.testing.assert_allclose(out, want + row, rtol=0, atol=80 * max(1, shape[1]) * np.finfo(dtype).eps)

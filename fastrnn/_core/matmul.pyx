@@ -3,8 +3,8 @@
 Never two thread pools in one computation: after a threaded BLAS product its workers spin for a while on the cores that
 the next OpenMP team wants, and a call of 1 ms takes 8. So the products of a recurrent layer are always ours, and a
 plain one is BLAS's only where that is much faster. With vector kernels it is not: large products on a Zen 5 reach 227
-GFLOP/s on one thread and 438 on two here, 119 and 226 with the OpenBLAS in NumPy 2.4 (`python -m benchmarks.peers`
-measures both).
+GFLOP/s on one thread and 438 on two here, 119 and 226 with the OpenBLAS in NumPy 2.4; on a Xeon of the 5th generation
+175 and 341 here, 190 and 373 there (`python -m benchmarks.peers` measures both).
 """
 
 import os

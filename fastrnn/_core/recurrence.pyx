@@ -129,7 +129,8 @@ cdef struct Walk:
     char *bias                  # a gate row
     # sequences, states, gradients
     Array x                     # or, of a table, the numbers of its rows
-    char *table                 # gate rows: what each row of a table projects to; NULL: x is projected
+    # gate rows, one for each row of a table: what it projects to, on the way back the gradients; NULL: x is projected
+    char *table
     Array y                     # data NULL: nobody reads the sequence
     Array gates                 # a gate row for each point in training, for each of a chunk else
     Array cells                 # a state row for each point, training an LSTM

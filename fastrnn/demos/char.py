@@ -40,6 +40,7 @@ from fastrnn.losses import SparseCategoricalCrossentropy
 from fastrnn.models import Sequential, load_checkpoint
 from fastrnn.optimizers import Adam
 from fastrnn.progress import Progress
+from fastrnn.seq2seq import choose
 
 CELLS = {"lstm": LSTM, "gru": GRU, "rnn": SimpleRNN}
 
@@ -250,20 +251,10 @@ def generate(
     for each in prime:
         logits = read(each)
     for written in range(length):
-        number = choose(logits, temperature, top_k, rng)
+        number = int(choose(logits, temperature, top_k, rng))
         yield number
         if written + 1 < length:
             logits = read(number)
-
-
-def choose(logits: np.ndarray, temperature: float, top_k: int | None, rng: np.random.Generator) -> int:
-    """Draw one number from the distribution that the logits (V,) stand for; see `generate`."""
-    if temperature == 0:
-        return int(logits.argmax())
-    likeliest = np.argsort(-logits, kind="stable")[:top_k]
-    below = logits[likeliest].astype(np.float64) - logits[likeliest[0]]
-    weights = np.cumsum(np.exp(below / temperature))
-    return int(likeliest[np.searchsorted(weights, rng.random() * weights[-1], side="right")])
 
 
 # ------------------------------------------------------------------------------------------------------------ training
