@@ -15,6 +15,22 @@ INLINE void backward_step(const fr_step *s, finish_fn finish)
     finish(s, s->product.rows, s->rows, s->product.p0, s->product.p1);
 }
 
+/* A cell's equations for the rows [r, r + n), units of panel p; n is known where they are compiled. */
+typedef void (*rows_fn)(const int n, const fr_step *, ptrdiff_t r, ptrdiff_t p);
+
+/* Two rows at a time, side by side. Cycles a row and panel on a Xeon with AVX-512, for 1, 2, 3, 4 rows: LSTM forward
+ * 73, 64, 60, 67, GRU forward 49, 44, 45, 46, LSTM backward 31, 29, 29, 33; with AVX2 and SSE2 two are best too. */
+enum { ROWS_ABREAST = 2 };
+
+INLINE void by_rows(const rows_fn rows, const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
+{
+    for (ptrdiff_t p = p0; p < p1; p++) {
+        ptrdiff_t r = r0;
+        for (; r + ROWS_ABREAST <= r1; r += ROWS_ABREAST) rows(ROWS_ABREAST, s, r, p);
+        for (; r < r1; r++) rows(1, s, r, p);
+    }
+}
+
 /* the V units of panel p in an unpadded row of H */
 INLINE vec load_units(const fr_step *s, const void *row, ptrdiff_t p)
 {

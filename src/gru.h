@@ -7,23 +7,35 @@
 
 #include "cell.h"
 
-static void gru_forward_finish(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
+INLINE void gru_forward_rows(const int rows, const fr_step *s, ptrdiff_t r, ptrdiff_t p)
 {
-    for (ptrdiff_t r = r0; r < r1; r++)
-        for (ptrdiff_t p = p0; p < p1; p++) {
-            real *gates = (real *)s->gates[r] + p * 4 * V;
-            const vec z = sigmoid(load(gates + V));
-            const vec reset = sigmoid(load(gates + 2 * V));
-            const vec n = tanh_(fma_(reset, load(gates + 3 * V), load(gates)));
-            const vec h_prev = load((const real *)s->product.a[r] + p * V);
-            if (s->training) {
-                store(gates, n);
-                store(gates + V, z);
-                store(gates + 2 * V, reset);
-            }
-            output(s, r, p, fma_(z, h_prev - n, n));
+    vec zr[2 * ROWS_ABREAST], n[ROWS_ABREAST];
+    EACH(k, rows) {
+        const real *gates = (const real *)s->gates[r + k] + p * 4 * V;
+        zr[2 * k] = load(gates + V);
+        zr[2 * k + 1] = load(gates + 2 * V);
+    }
+    sigmoids(2 * rows, zr);
+    EACH(k, rows) {
+        const real *gates = (const real *)s->gates[r + k] + p * 4 * V;
+        n[k] = fma_(zr[2 * k + 1], load(gates + 3 * V), load(gates));
+    }
+    tanhs(rows, n);
+    EACH(k, rows) {
+        const vec z = zr[2 * k], reset = zr[2 * k + 1];
+        const vec h_prev = load((const real *)s->product.a[r + k] + p * V);
+        if (s->training) {
+            real *gates = (real *)s->gates[r + k] + p * 4 * V;
+            store(gates, n[k]);
+            store(gates + V, z);
+            store(gates + 2 * V, reset);
         }
+        output(s, r + k, p, fma_(z, h_prev - n[k], n[k]));
+    }
 }
+
+static void gru_forward_finish(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
+{ by_rows(gru_forward_rows, s, r0, r1, p0, p1); }
 
 static void gru_backward_finish(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
 {

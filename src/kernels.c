@@ -12,8 +12,12 @@ static void activate_array(int kind, ptrdiff_t n, const void *x, void *y)
 {
     for (ptrdiff_t i = 0; i < n; i += V) {
         const ptrdiff_t left = n - i < V ? n - i : V;
-        const vec v = load_tail((const real *)x + i, left);
-        store_tail((real *)y + i, kind == 0 ? sigmoid(v) : tanh_(v), left);
+        vec v = load_tail((const real *)x + i, left);
+        if (kind == 0)
+            sigmoids(1, &v);
+        else
+            tanhs(1, &v);
+        store_tail((real *)y + i, v, left);
     }
 }
 

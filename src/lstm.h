@@ -6,46 +6,60 @@
 
 #include "cell.h"
 
-static void lstm_forward_finish(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
+INLINE void lstm_forward_rows(const int n, const fr_step *s, ptrdiff_t r, ptrdiff_t p)
 {
-    for (ptrdiff_t r = r0; r < r1; r++)
-        for (ptrdiff_t p = p0; p < p1; p++) {
-            real *gates = (real *)s->gates[r] + p * 4 * V;
-            const vec i = sigmoid(load(gates));
-            const vec f = sigmoid(load(gates + V));
-            const vec g = tanh_(load(gates + 2 * V));
-            const vec o = sigmoid(load(gates + 3 * V));
-            const vec c = fma_(f, load((const real *)s->c_prev[r] + p * V), i * g);
-            if (s->training) {
-                store(gates, i);
-                store(gates + V, f);
-                store(gates + 2 * V, g);
-                store(gates + 3 * V, o);
-            }
-            store((real *)s->c[r] + p * V, c);
-            output(s, r, p, o * tanh_(c));
+    vec ifo[3 * ROWS_ABREAST], g[ROWS_ABREAST], c[ROWS_ABREAST];
+    EACH(k, n) {
+        const real *gates = (const real *)s->gates[r + k] + p * 4 * V;
+        ifo[3 * k] = load(gates);
+        ifo[3 * k + 1] = load(gates + V);
+        g[k] = load(gates + 2 * V);
+        ifo[3 * k + 2] = load(gates + 3 * V);
+    }
+    tanhs(n, g);
+    sigmoids(3 * n, ifo);
+    EACH(k, n) {
+        const vec i = ifo[3 * k], f = ifo[3 * k + 1], o = ifo[3 * k + 2];
+        c[k] = fma_(f, load((const real *)s->c_prev[r + k] + p * V), i * g[k]);
+        if (s->training) {
+            real *gates = (real *)s->gates[r + k] + p * 4 * V;
+            store(gates, i);
+            store(gates + V, f);
+            store(gates + 2 * V, g[k]);
+            store(gates + 3 * V, o);
         }
+        store((real *)s->c[r + k] + p * V, c[k]);
+    }
+    tanhs(n, c);
+    EACH(k, n) output(s, r + k, p, ifo[3 * k + 2] * c[k]);
 }
 
-static void lstm_backward_finish(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
+INLINE void lstm_backward_rows(const int n, const fr_step *s, ptrdiff_t r, ptrdiff_t p)
 {
-    for (ptrdiff_t r = r0; r < r1; r++)
-        for (ptrdiff_t p = p0; p < p1; p++) {
-            real *gates = (real *)s->gates[r] + p * 4 * V;
-            const vec i = load(gates), f = load(gates + V), g = load(gates + 2 * V), o = load(gates + 3 * V);
-            const vec tanh_c = tanh_(load((const real *)s->c[r] + p * V));
-            const vec c_prev = load((const real *)s->c_prev[r] + p * V);
-            const vec dh = take_dh(s, r, p);
-            real *dc_row = (real *)s->dc[r] + p * V;
-            const vec dc = fma_(dh * o, dtanh(tanh_c), load(dc_row));
-            store(gates, dc * g * dsigmoid(i));
-            store(gates + V, dc * c_prev * dsigmoid(f));
-            store(gates + 2 * V, dc * i * dtanh(g));
-            store(gates + 3 * V, dh * tanh_c * dsigmoid(o));
-            store(dc_row, dc * f);
-            carry_dh(s, r, p, all(0));
-        }
+    vec tanh_c[ROWS_ABREAST];
+    EACH(k, n) tanh_c[k] = load((const real *)s->c[r + k] + p * V);
+    tanhs(n, tanh_c);
+    EACH(k, n) {
+        real *gates = (real *)s->gates[r + k] + p * 4 * V;
+        const vec i = load(gates), f = load(gates + V), g = load(gates + 2 * V), o = load(gates + 3 * V);
+        const vec c_prev = load((const real *)s->c_prev[r + k] + p * V);
+        const vec dh = take_dh(s, r + k, p);
+        real *dc_row = (real *)s->dc[r + k] + p * V;
+        const vec dc = fma_(dh * o, dtanh(tanh_c[k]), load(dc_row));
+        store(gates, dc * g * dsigmoid(i));
+        store(gates + V, dc * c_prev * dsigmoid(f));
+        store(gates + 2 * V, dc * i * dtanh(g));
+        store(gates + 3 * V, dh * tanh_c[k] * dsigmoid(o));
+        store(dc_row, dc * f);
+        carry_dh(s, r + k, p, all(0));
+    }
 }
+
+static void lstm_forward_finish(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
+{ by_rows(lstm_forward_rows, s, r0, r1, p0, p1); }
+
+static void lstm_backward_finish(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
+{ by_rows(lstm_backward_rows, s, r0, r1, p0, p1); }
 
 static void lstm_forward(const fr_step *s) { forward_step(s, lstm_forward_finish); }
 static void lstm_backward(const fr_step *s) { backward_step(s, lstm_backward_finish); }

@@ -5,14 +5,16 @@
 
 #include "cell.h"
 
-static void rnn_forward_finish(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
+INLINE void rnn_forward_rows(const int n, const fr_step *s, ptrdiff_t r, ptrdiff_t p)
 {
-    for (ptrdiff_t r = r0; r < r1; r++)
-        for (ptrdiff_t p = p0; p < p1; p++) {
-            const real *g = (const real *)s->gates[r] + p * V;
-            output(s, r, p, activate(s->activation, load(g)));
-        }
+    vec h[ROWS_ABREAST];
+    EACH(k, n) h[k] = load((const real *)s->gates[r + k] + p * V);
+    activate(s->activation, n, h);
+    EACH(k, n) output(s, r + k, p, h[k]);
 }
+
+static void rnn_forward_finish(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
+{ by_rows(rnn_forward_rows, s, r0, r1, p0, p1); }
 
 static void rnn_backward_finish(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
 {

@@ -104,21 +104,6 @@ INLINE vec fma_(vec a, vec b, vec c)
 }
 
 INLINE vec select(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
-/* yes where the sign bit of x is set */
-INLINE vec if_negative(vec x, vec yes, vec no)
-{
-#if defined(__AVX512F__) && defined(FR_DOUBLE)
-    return _mm512_mask_blend_pd(_mm512_movepi64_mask((__m512i)x), no, yes);
-#elif defined(__AVX512F__)
-    return _mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)x), no, yes);
-#elif defined(__AVX2__) && defined(FR_DOUBLE)
-    return _mm256_blendv_pd(no, yes, x);
-#elif defined(__AVX2__)
-    return _mm256_blendv_ps(no, yes, x);
-#else
-    return select((ivec)x >> (8 * sizeof(real) - 1), yes, no);
-#endif
-}
 INLINE ivec sign_bit(vec x) { return (ivec)x & (ivec)all((real)-0.0); }
 INLINE vec minus_magnitude(vec x) { return (vec)((ivec)x | (ivec)all((real)-0.0)); }
 INLINE vec with_sign_of(vec x, vec sign) { return (vec)(((ivec)x & ~(ivec)all((real)-0.0)) | sign_bit(sign)); }
@@ -139,41 +124,44 @@ INLINE vec at_least(vec x, real low)
 #endif
 }
 
-/* 1 / d for 1 <= d <= 2, to an ulp: an estimate and one Newton step instead of a division */
-INLINE vec reciprocal(vec d)
+/* the smaller of x and a number; NaN stays NaN */
+INLINE vec at_most(vec x, real high)
+{
+#if defined(__AVX512F__) && defined(FR_DOUBLE)
+    return _mm512_min_pd(all(high), x); /* min returns its second operand when either is NaN */
+#elif defined(__AVX512F__)
+    return _mm512_min_ps(all(high), x);
+#elif defined(__AVX2__) && defined(FR_DOUBLE)
+    return _mm256_min_pd(all(high), x);
+#elif defined(__AVX2__)
+    return _mm256_min_ps(all(high), x);
+#else
+    return select(x > all(high), all(high), x);
+#endif
+}
+
+/* y, but zero where x < low */
+INLINE vec zero_below(vec x, real low, vec y)
+{
+#if defined(__AVX512F__) && defined(FR_DOUBLE)
+    return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(x, all(low), _CMP_NLT_UQ), y);
+#elif defined(__AVX512F__)
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, all(low), _CMP_NLT_UQ), y);
+#else
+    return select(x < all(low), all(0), y);
+#endif
+}
+
+/* 1 / d to an ulp, where both are normal numbers: an estimate and one Newton step instead of a division */
+INLINE void reciprocals(const int n, vec *d)
 {
 #if defined(__AVX512F__) && !defined(FR_DOUBLE)
-    const vec r = _mm512_rcp14_ps(d);
-    return fma_(r, fma_(-d, r, all(1)), r);
+    vec r[16], e[16];
+    EACH(i, n) r[i] = _mm512_rcp14_ps(d[i]);
+    EACH(i, n) e[i] = fma_(-d[i], r[i], all(1));
+    EACH(i, n) d[i] = fma_(r[i], e[i], r[i]);
 #else
-    return all(1) / d;
-#endif
-}
-
-/* x . 2^n for a whole-numbered n <= 0, down to the denormals */
-INLINE vec scale(vec x, vec n)
-{
-#if defined(__AVX512F__) && defined(FR_DOUBLE)
-    return _mm512_scalef_pd(x, n);
-#elif defined(__AVX512F__)
-    return _mm512_scalef_ps(x, n);
-#else
-    const ivec whole = (ivec)(n + all(ROUND_MAGIC)) - (ivec)all(ROUND_MAGIC);
-    const ivec half = whole >> 1; /* two factors, because 2^n alone can be too small to be normal */
-    const vec first = (vec)((half + EXPONENT_BIAS) << MANTISSA);
-    const vec second = (vec)((whole - half + EXPONENT_BIAS) << MANTISSA);
-    return x * first * second;
-#endif
-}
-
-INLINE vec nearest(vec x)
-{
-#if defined(__AVX512F__) && defined(FR_DOUBLE)
-    return _mm512_roundscale_pd(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-#elif defined(__AVX512F__)
-    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-#else
-    return (x + all(ROUND_MAGIC)) - all(ROUND_MAGIC); /* |x| < 2^(MANTISSA - 1) */
+    EACH(i, n) d[i] = all(1) / d[i];
 #endif
 }
 
