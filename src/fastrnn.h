@@ -34,8 +34,9 @@ typedef struct {
     ptrdiff_t b_panel; /* K . G . V */
     void *const *c;    /* rows: panel p starts at p . c_panel + c_first */
     ptrdiff_t c_panel, c_first;
-    const void *seed;  /* one row laid out like c, shared by all rows; NULL: c itself */
-    ptrdiff_t columns; /* G = 1: valid columns of c, which may be unpadded */
+    const void *seed;         /* one row laid out like c, shared by all rows; NULL: c itself */
+    const void *const *seeds; /* a seed for each row, or NULL */
+    ptrdiff_t columns;        /* G = 1: valid columns of c, which may be unpadded */
 } fr_product;
 
 /* Weight gradients of a whole sequence, k in ascending order:

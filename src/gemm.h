@@ -38,7 +38,8 @@ INLINE void product_tile(const int R, const int G, const int PANELS, const fr_pr
     vec acc[MAX_ROWS][MAX_VECTORS];
 
     EACH(r, R) {
-        const real *seed = (d->seed ? (const real *)d->seed : (const real *)d->c[r0 + r]) + p * d->c_panel + d->c_first;
+        const void *row = d->seeds ? d->seeds[r0 + r] : d->seed ? d->seed : d->c[r0 + r];
+        const real *seed = (const real *)row + p * d->c_panel + d->c_first;
         a[r] = (const real *)d->a[r0 + r] + d->a_first;
         EACH(v, N) {
             if (G == 1 && v == N - 1 && tail < V)
@@ -194,7 +195,7 @@ static void product_walk(const fr_product *d, finish_fn finish, const fr_step *s
                 part.a_first = d->a_first + done * d->stride;
                 part.b = (const real *)d->b + done * d->length * d->gates * V;
             }
-            if (done > 0) part.seed = NULL;
+            if (done > 0) part.seed = NULL, part.seeds = NULL;
             product_rows(&part, p, panels, done + count == total ? finish : NULL, step);
         }
     }

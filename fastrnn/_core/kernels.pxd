@@ -24,6 +24,7 @@ cdef extern from "fastrnn.h" nogil:
         void **c
         Py_ssize_t c_panel, c_first
         const void *seed
+        const void **seeds
         Py_ssize_t columns
 
     ctypedef struct fr_outer_part:
@@ -98,3 +99,14 @@ cdef extern from "barrier.h" nogil:
         pass
     void fr_barrier_wait(fr_barrier *barrier, int members)
     void fr_prefetch(const void *line)
+
+cdef extern from "turns.h" nogil:
+    ctypedef struct fr_turn:
+        Py_ssize_t done
+        int taken
+    ctypedef struct fr_turns:
+        int blocks
+        Py_ssize_t total
+        fr_turn *block
+    int fr_take_turn(fr_turns *turns)
+    void fr_end_turn(fr_turns *turns, int block, Py_ssize_t steps)

@@ -94,6 +94,7 @@ cdef void product_team(void *context, int member, int members) noexcept nogil:
     d.c_panel = q.kernels.vector
     d.c_first = 0
     d.seed = q.seed
+    d.seeds = NULL
     d.columns = q.N
     while i < end:
         d.rows = min(block, end - i)

@@ -4,9 +4,9 @@ Legend: T steps, B batch rows, I inputs, H hidden units, G gates; V units per ve
 
 Design
 ------
-* A `Walk` is everything a team needs for one pass over a sequence. Its members share nothing but that: each carries
-  some rows of the batch through all steps (no barrier), or, when rows are few or the recurrent weights outgrow the
-  second-level cache, all rows through its share of the hidden units (one barrier a step).
+* A `Walk` is everything a team needs for one pass over a sequence. Its members carry blocks of batch rows through the
+  steps, in turns of some steps each, or, when rows are few or the recurrent weights outgrow the second-level cache,
+  all rows, each through its share of the hidden units (one barrier a step).
 * A member goes forward in chunks of steps: it projects the input of a chunk, whose pre-activations stay in its cache,
   then walks it. Inference needs no buffer of all steps; training projects straight to where the gates are kept.
 * Rows reach the kernels as lists of pointers, so strides, either direction of time and ragged lengths cost nothing
@@ -27,7 +27,8 @@ from libc.string cimport memcpy, memset
 from fastrnn._core.isa cimport kernels
 from fastrnn._core.kernels cimport (
     FR_AHEAD, FR_GRU, FR_LINEAR, FR_LSTM, FR_OUTER_PADDING, FR_OUTER_ROWS, FR_RELU, FR_SIMPLE_RNN, FR_TANH, fr_ahead,
-    fr_barrier, fr_barrier_wait, fr_cell, fr_kernels, fr_outer, fr_prefetch, fr_product, fr_step,
+    fr_barrier, fr_barrier_wait, fr_cell, fr_end_turn, fr_kernels, fr_outer, fr_prefetch, fr_product, fr_step,
+    fr_take_turn, fr_turn, fr_turns,
 )
 from fastrnn._core.memory cimport Memory, empty
 from fastrnn._core.threads cimport call_member, run_team, team_body
@@ -86,6 +87,10 @@ cdef double AWAKE_TEAM = 12e-6
 cdef double AWAKE = 200e-6
 cdef double PIECE = 0.03
 cdef double STEP = 1e-7         # of a step besides its arithmetic
+# Seconds of a member's turn with a block of rows, and the turns a member must have for the last one not to matter.
+cdef double TURN = 50e-6
+cdef Py_ssize_t TURNS = 16
+cdef Py_ssize_t TURN_ROWS = 8   # a block of fewer is slower: each of its weights serves less
 # Recurrent weights of more bytes than this are better read in shares by the team than whole by each member: measured
 # on two cores 7 to 10 % at 7 and 16 MB, nothing at 1 MB, where walking rows needs no barrier and suffers less when
 # other programs want a core.
@@ -117,10 +122,12 @@ cdef struct Walk:
     Py_ssize_t first            # the piece being done: walked steps, or points, [first, last)
     Py_ssize_t last
     Py_ssize_t chunk            # steps projected at a time
-    Py_ssize_t block            # rows of a member walked at a time
+    int blocks                  # of batch rows
+    Py_ssize_t turn             # steps a member walks with one of them before it looks which is next
+    fr_turns *turns
     int members
-    int unit_members            # members that share the units of the same rows
-    fr_barrier *barriers        # one for each group of unit_members
+    bint by_units               # the members share the units of all rows, instead of the rows
+    fr_barrier *barrier
     char *lists                 # room for pointer lists, list_bytes for each member
     Py_ssize_t list_bytes
     # weights
@@ -181,51 +188,61 @@ cdef inline Py_ssize_t running(const Walk *w, const Py_ssize_t *rows, Py_ssize_t
 
 
 cdef struct Member:
-    # one member's share of a walk
-    int group
-    int groups
-    int part
-    int parts
+    # the rows and units one member walks at a time
+    int parts                   # of the units, each another member's
     Py_ssize_t p0
     Py_ssize_t p1
-    Py_ssize_t total            # rows of this member, of which `rows` are being walked
     Py_ssize_t count
     Py_ssize_t *rows
     char *lists
 
 
-cdef Member share(Walk *w, int member, int members) noexcept nogil:
+cdef Member take(Walk *w, int member, Py_ssize_t block, int part, int parts) noexcept nogil:
+    """A block of rows and a part of their units."""
     cdef Member m
-    cdef Py_ssize_t i, first
-    m.parts = w.unit_members if members == w.members else 1
-    m.groups = members // m.parts
-    m.group = member // m.parts
-    m.part = member % m.parts
-    m.p0 = w.P * m.part // m.parts
-    m.p1 = w.P * (m.part + 1) // m.parts
+    cdef Py_ssize_t i, first = w.B * block // w.blocks
+    m.parts = parts
+    m.p0 = w.P * part // parts
+    m.p1 = w.P * (part + 1) // parts
     m.lists = w.lists + member * w.list_bytes
     m.rows = <Py_ssize_t *> m.lists
     if w.order == NULL:
-        first = w.B * m.group // m.groups
-        m.count = w.B * (m.group + 1) // m.groups - first
+        m.count = w.B * (block + 1) // w.blocks - first
         for i in range(m.count):
             m.rows[i] = first + i
-    else:  # dealt like cards, so that every group has long and short rows
-        m.count = (w.B - m.group + m.groups - 1) // m.groups
+    else:  # dealt like cards, so that every block has long and short rows
+        m.count = (w.B - block + w.blocks - 1) // w.blocks
         for i in range(m.count):
-            m.rows[i] = w.order[m.group + i * m.groups]
-    m.total = m.count
-    m.lists += w.B * sizeof(Py_ssize_t)
+            m.rows[i] = w.order[block + i * w.blocks]
+    m.lists += m.count * sizeof(Py_ssize_t)
     return m
 
 
-cdef inline void next_block(const Walk *w, Member *m, Py_ssize_t *left) noexcept nogil:
-    """Point the member at its next rows: even blocks, all at once where teammates wait at a barrier."""
-    cdef Py_ssize_t most = left[0] if m.parts > 1 else w.block
-    cdef Py_ssize_t done = m.count if left[0] < m.total else 0
-    m.rows += done
-    m.count = left[0] // ((left[0] + most - 1) // most)
-    left[0] -= m.count
+ctypedef void (*block_body)(Walk *w, Member m, Py_ssize_t first, Py_ssize_t last) noexcept nogil
+
+
+cdef void walk_blocks(Walk *w, int member, int members, bint back, block_body body) noexcept nogil:
+    """Walk the steps [first, last) of all blocks, together with the other members of the team."""
+    cdef Py_ssize_t done, steps
+    cdef int block
+    if members == 1:
+        for block in range(w.blocks):
+            body(w, take(w, 0, block, 0, 1), w.first, w.last)
+        return
+    if w.by_units:
+        body(w, take(w, member, 0, member, members), w.first, w.last)
+        return
+    while True:
+        block = fr_take_turn(w.turns)
+        if block < 0:
+            return
+        done = w.turns.block[block].done
+        steps = min(w.turn, w.turns.total - done)
+        if back:
+            body(w, take(w, member, block, 0, 1), w.last - done - steps, w.last - done)
+        else:
+            body(w, take(w, member, block, 0, 1), w.first + done, w.first + done + steps)
+        fr_end_turn(w.turns, block, steps)
 
 
 cdef inline row_out *take_list(Member *m, Py_ssize_t count) noexcept nogil:
@@ -295,24 +312,32 @@ cdef fr_product projection(const Walk *w, Py_ssize_t p0, Py_ssize_t p1, row_in *
     project.c_panel = w.cell.slots * vector
     project.c_first = w.cell.input_first * vector
     project.seed = w.bias
+    project.seeds = NULL
     project.columns = w.P * vector
     return project
 
 
+cdef void copy_slots(const Walk *w, Py_ssize_t p0, Py_ssize_t p1, int first, row_in *sources, char *source,
+                     row_out *to, Py_ssize_t rows) noexcept nogil:
+    """The slots of gate rows that the G from `first` on leave out, from rows of their own or, NULL, from one."""
+    cdef const fr_cell *cell = w.cell
+    cdef Py_ssize_t vector_bytes = w.kernels.vector * w.kernels.itemsize, i, p, at
+    cdef int slot
+    for slot in range(cell.slots):
+        if slot < first or slot >= first + cell.gates:
+            for i in range(rows):
+                if sources != NULL:
+                    source = <char *> sources[i]
+                for p in range(p0, p1):
+                    at = (p * cell.slots + slot) * vector_bytes
+                    memcpy(<char *> to[i] + at, source + at, vector_bytes)
+
+
 cdef void project_rows(const Walk *w, fr_product *project, Py_ssize_t rows) noexcept nogil:
     """Do a projection; a slot that only the recurrent product reaches starts from its bias."""
-    cdef const fr_cell *cell = w.cell
-    cdef Py_ssize_t vector_bytes = w.kernels.vector * w.kernels.itemsize, i, p
-    cdef int slot
-    cdef char *source
     project.rows = rows
     w.kernels.product(project)
-    for slot in range(cell.slots):
-        if slot < cell.input_first or slot >= cell.input_first + cell.gates:
-            for i in range(rows):
-                for p in range(project.p0, project.p1):
-                    source = w.bias + (p * cell.slots + slot) * vector_bytes
-                    memcpy(<char *> project.c[i] + (source - w.bias), source, vector_bytes)
+    copy_slots(w, project.p0, project.p1, w.cell.input_first, NULL, w.bias, project.c, rows)
 
 
 cdef void table_team(void *context, int member, int members) noexcept nogil:
@@ -328,21 +353,15 @@ cdef void table_team(void *context, int member, int members) noexcept nogil:
 
 
 cdef void forward_team(void *context, int member, int members) noexcept nogil:
-    """Walk the steps [first, last) of this member's rows or units."""
-    cdef Walk *w = <Walk *> context
-    cdef Member m = share(w, member, members)
-    cdef Py_ssize_t left = m.count
-    while left > 0:
-        next_block(w, &m, &left)
-        forward_block(w, m)
+    """Walk the steps [first, last) forward."""
+    walk_blocks(<Walk *> context, member, members, False, forward_block)
 
 
-cdef void forward_block(Walk *w, Member m) noexcept nogil:
+cdef void forward_block(Walk *w, Member m, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
     cdef const fr_cell *cell = w.cell
     cdef Py_ssize_t vector = w.kernels.vector
     cdef Py_ssize_t panel_bytes = cell.slots * vector * w.kernels.itemsize
-    cdef Py_ssize_t gates_first = m.p0 * panel_bytes, gates_size = (m.p1 - m.p0) * panel_bytes
-    cdef Py_ssize_t walked = w.first, projected, s, t, n, i, b, points, next_n, first, size
+    cdef Py_ssize_t walked = begin, projected, s, t, n, i, b, points, next_n, first, size
     cdef Py_ssize_t most = m.count * w.chunk
     cdef row_out *x_rows = take_list(&m, most)
     cdef row_out *gate_rows = take_list(&m, most)
@@ -383,10 +402,10 @@ cdef void forward_block(Walk *w, Member m) noexcept nogil:
     memset(step.ahead, 0, sizeof(step.ahead))
 
     n = 0
-    while walked < w.last:
+    while walked < end:
         # project a chunk
         points = 0
-        projected = min(w.chunk, w.last - walked)
+        projected = min(w.chunk, end - walked)
         for s in range(projected):
             t = step_at(w, walked + s)
             n = running(w, m.rows, m.count, t, n)
@@ -401,8 +420,7 @@ cdef void forward_block(Walk *w, Member m) noexcept nogil:
         if w.table == NULL:
             project_rows(w, &project, points)
         else:
-            for i in range(points):
-                memcpy(<char *> gate_rows[i] + gates_first, <char *> x_rows[i] + gates_first, gates_size)
+            copy_slots(w, m.p0, m.p1, cell.recurrent_first, <row_in *> x_rows, NULL, gate_rows, points)
         # walk it
         points = 0
         for _ in range(projected):
@@ -423,6 +441,8 @@ cdef void forward_block(Walk *w, Member m) noexcept nogil:
             step.product.rows = n
             step.product.a = <row_in *> h_rows[walked & 1]
             step.product.c = step.gates = gate_rows + points
+            if w.table != NULL:  # the recurrent product begins with what the table's row projects to
+                step.product.seeds = <row_in *> x_rows + points
             step.h_next = h_rows[(walked + 1) & 1]
             if m.parts > 1:
                 fetch(h_rows[walked & 1], n, w.state_bytes)
@@ -440,7 +460,7 @@ cdef void forward_block(Walk *w, Member m) noexcept nogil:
                 if w.c_end != NULL:
                     memcpy(w.c_end + b * w.H * w.kernels.itemsize + first, <char *> c_rows[i] + first, size)
             if m.parts > 1:
-                fr_barrier_wait(&w.barriers[m.group], m.parts)
+                fr_barrier_wait(w.barrier, m.parts)
 
 
 # --------------------------------------------------------------------------------------------------------- backward
@@ -456,18 +476,13 @@ cdef inline void dg_runs(const Walk *w, fr_product *d) noexcept nogil:
 
 cdef void bptt_team(void *context, int member, int members) noexcept nogil:
     """Walk back over [first, last): gate rows become their gradients, dh and dc those of the initial state."""
-    cdef Walk *w = <Walk *> context
-    cdef Member m = share(w, member, members)
-    cdef Py_ssize_t left = m.count
-    while left > 0:
-        next_block(w, &m, &left)
-        bptt_block(w, m)
+    walk_blocks(<Walk *> context, member, members, True, bptt_block)
 
 
-cdef void bptt_block(Walk *w, Member m) noexcept nogil:
+cdef void bptt_block(Walk *w, Member m, Py_ssize_t end, Py_ssize_t begin) noexcept nogil:
     cdef const fr_cell *cell = w.cell
     cdef Py_ssize_t vector = w.kernels.vector, real = w.kernels.itemsize
-    cdef Py_ssize_t walked = w.last, t, after, n, n_after, i, b
+    cdef Py_ssize_t walked = begin, t, after, n, n_after, i, b
     cdef bint starts
     cdef row_out *gate_rows = take_list(&m, m.count)
     cdef row_out *after_rows = take_list(&m, m.count)
@@ -497,6 +512,7 @@ cdef void bptt_block(Walk *w, Member m) noexcept nogil:
     step.product.c_panel = vector
     step.product.c_first = 0
     step.product.seed = NULL
+    step.product.seeds = NULL
     step.product.columns = w.P * vector
     step.units = w.H
     step.activation = w.activation
@@ -512,7 +528,7 @@ cdef void bptt_block(Walk *w, Member m) noexcept nogil:
     step.h_next = NULL
 
     n_after = running(w, m.rows, m.count, step_at(w, walked), 0) if walked < w.T else 0
-    while walked > w.first:
+    while walked > end:
         walked -= 1
         t = step_at(w, walked)
         after = step_at(w, walked + 1)
@@ -551,7 +567,7 @@ cdef void bptt_block(Walk *w, Member m) noexcept nogil:
         cell.backward(&step)
         n_after = n
         if m.parts > 1:
-            fr_barrier_wait(&w.barriers[m.group], m.parts)
+            fr_barrier_wait(w.barrier, m.parts)
     if walked == 0 and w.T > 0:
         array_list(after_rows, &w.gates, step_at(w, 0), m.rows, n_after)
         step.product.rows = n_after
@@ -575,6 +591,7 @@ cdef void dx_team(void *context, int member, int members) noexcept nogil:
     d.c_panel = vector
     d.c_first = 0
     d.seed = w.zeros
+    d.seeds = NULL
     d.columns = w.I
     while i < end:
         d.rows = min(block, end - i)
@@ -694,6 +711,13 @@ cdef class Tape:
         return self.lengths is None
 
 
+cdef void run(team_body body, Walk *w) noexcept nogil:
+    """Let the team of a walk do the piece [first, last)."""
+    w.turns.total = w.last - w.first
+    memset(w.turns.block, 0, w.turns.blocks * sizeof(fr_turn))
+    run_team(body, w, w.members)
+
+
 cdef run_in_pieces(team_body body, Walk *w, Py_ssize_t total, Py_ssize_t piece, Py_ssize_t grain=1):
     """Walk [0, total), or [0, -total) from its end, in pieces of about PIECE seconds: Ctrl-C is heard between them.
 
@@ -712,7 +736,7 @@ cdef run_in_pieces(team_body body, Walk *w, Py_ssize_t total, Py_ssize_t piece, 
         else:
             w.first, w.last = w.last, min(total, w.last + piece)
         with nogil:
-            run_team(body, w, w.members)
+            run(body, w)
         if (w.first == 0) if back else (w.last == total):
             return
         PyErr_CheckSignals()
@@ -904,28 +928,45 @@ cdef class Recurrence:
         A pass shorter than `team` seconds is one thread's.
         """
         cdef double step = self.cost(w.T, w.B)
-        cdef Py_ssize_t room, rows
-        cdef int members = threads
+        cdef Py_ssize_t room, rows, turn
+        cdef int blocks, members = threads
         if step * w.T < team:
             members = 1
-        w.unit_members = 1
+        w.by_units = False
         if members > 1 and (w.B < 2 * members or self.padded(w.H) > SHARED_WEIGHTS):
             if step >= SPLIT * members and w.P >= members:
-                w.unit_members = members
+                w.by_units = True
             elif w.B < members:
                 members = max(1, <int> w.B)
         w.members = members
-        w.block = BLOCK_ROWS if self.padded(w.I + w.H) <= KEPT_WEIGHTS else max(1, w.B)
-        rows = max(1, min(w.block, w.B if w.unit_members > 1 else (w.B + members - 1) // members))
+        # so few rows to a block that what belongs to them stays in cache from one step to the next
+        rows = BLOCK_ROWS if self.padded(w.I + w.H) <= KEPT_WEIGHTS else w.B
+        w.blocks = 1 if w.by_units or w.B == 0 else <int> ((w.B + rows - 1) // rows)
+        w.turn = max(1, w.T)
+        if members > 1 and not w.by_units:
+            # with a block more than members there is always one to take
+            blocks = max(w.blocks, members + 1)
+            turn = max(1, <Py_ssize_t> (TURN * blocks / step))
+            if w.B >= TURN_ROWS * blocks and w.T // turn * blocks >= TURNS * members:
+                w.blocks, w.turn = blocks, turn
+            else:
+                w.blocks = (w.blocks + members - 1) // members * members
+        rows = max(1, (w.B + w.blocks - 1) // w.blocks)
         w.chunk = max(CHUNK_ROWS, CHUNK_BYTES // max(1, self.gate_bytes)) // rows
         w.chunk = max(1, min(w.chunk, w.T))
+        w.turn = (w.turn + w.chunk - 1) // w.chunk * w.chunk
         w.list_bytes = w.B * sizeof(void *) * (2 * w.chunk + 14)
-        room = members * w.list_bytes + 2 * w.B * sizeof(Py_ssize_t) + (members + 1) * sizeof(fr_barrier)
+        room = (members * w.list_bytes + 2 * w.B * sizeof(Py_ssize_t) + sizeof(fr_barrier) + sizeof(fr_turns)
+                + w.blocks * sizeof(fr_turn))
         w.lists = memory.lists.reserve(room)
         w.lengths = <Py_ssize_t *> (w.lists + members * w.list_bytes)
         w.order = w.lengths + w.B
-        w.barriers = <fr_barrier *> (w.order + w.B)
-        memset(w.barriers, 0, members * sizeof(fr_barrier))
+        w.turns = <fr_turns *> (w.order + w.B)
+        memset(w.turns, 0, sizeof(fr_turns))
+        w.turns.blocks = w.blocks
+        w.turns.block = <fr_turn *> (w.turns + 1)
+        w.barrier = <fr_barrier *> (w.turns.block + w.blocks)
+        memset(w.barrier, 0, sizeof(fr_barrier))
         if lengths is None:
             w.lengths = w.order = NULL
         else:
@@ -1197,7 +1238,7 @@ cdef class StepWalk:
             now = seconds()
             with nogil:
                 if now - self.ended < AWAKE:
-                    run_team(forward_team, w, w.members)
+                    run(forward_team, w)
                 else:
                     call_member(forward_team, w, 0, 1)
             self.ended = seconds()
