@@ -97,6 +97,7 @@ setup(
             extension("recurrence"),
             extension("matmul"),
             extension("scatter"),
+            extension("update"),
         ],
         compiler_directives=DIRECTIVES,
         build_dir="build/cython",

@@ -5,33 +5,25 @@
     optimizer.apply(model.variables)
 
 An optimizer is written by subclassing `Optimizer`: `slots` names the arrays that it keeps beside every variable, and
-`update` is its formula. `apply` feeds the formula blocks small enough that they and what is computed from them stay in
-cache, for every pass over a large array is a trip to memory. A new optimizer also needs an entry in `OPTIMIZERS`.
-
-Of a table with a `RowGradient` only the rows in it are visited, if the formula leaves the others alone (`row_decay`).
+`update` is its formula, in NumPy. A new optimizer also needs an entry in `OPTIMIZERS`. Those here are compiled
+(`src/update.h`): one pass over the memory by a team of threads, clipping and the decay of weights within it; `formula`
+names it. Of a table with a `RowGradient` it visits the rows that change: those in it alone for SGD and Adagrad, of the
+others the slots for RMSprop, all of them where such rows move too.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastrnn import schedules, validate
+from fastrnn._core import update as compiled
 from fastrnn.gradients import RowGradient
-from fastrnn.layers.base import Variable
+from fastrnn.layers.base import Variable, writing
 from fastrnn.schedules import LearningRateSchedule
-
-# Bytes of weights to a block. Adam in float32 on one core, ms over 0.5 and over 5.4 million parameters: 32 KiB 2.00 and
-# 15.7, 64 KiB 1.59 and 13.5, 128 KiB 1.49 and 12.6, 256 KiB 1.43 and 12.4, no blocks 1.32 and 15.6; the first one
-# with warm caches 128 KiB 0.85 and 256 KiB 0.82. Five arrays of a block must fit a second-level cache of 2 MiB.
-BLOCK = 1 << 18
-
-# Elements to a dot product of a norm: below 10000 no BLAS takes threads to it, which would fight with the kernels' own.
-# ms over 0.5 million: 0.11, by squares and their sum 0.26
-NORM_BLOCK = 8192
 
 Gradient = np.ndarray | RowGradient
 
@@ -63,9 +55,6 @@ class Optimizer:
         Names of the arrays kept beside every variable.
     fill : float
         What these are filled with at first.
-    row_decay : float or None
-        For a formula that leaves a weight alone when its gradient is zero: what that does to the slots, as a factor.
-        None: such a weight moves too.
     iterations : int
         Updates done.
     """
@@ -73,7 +62,6 @@ class Optimizer:
     name = "optimizer"
     slots: tuple[str, ...] = ()
     fill = 0.0
-    row_decay: float | None = None
 
     def __init__(
         self,
@@ -99,8 +87,6 @@ class Optimizer:
         self.iterations = 0
         self.rate = 0.0  # of the update at work
         self._slots: list[dict[str, np.ndarray]] = []  # of each variable
-        # of each variable: the update after which each row's slots are as they stand; None: the last one, all of them
-        self._visited: list[np.ndarray | None] = []
 
     @property
     def learning_rate(self) -> float:
@@ -122,7 +108,7 @@ class Optimizer:
         """Compute what is the same for all elements of this update: its number is `iterations`, its rate `rate`."""
 
     def update(self, w: np.ndarray, g: np.ndarray, spare: np.ndarray, **slots: np.ndarray) -> None:
-        """The formula, on one block, in place.
+        """The formula, on one variable, in place; where no class writes it, that of `formula`.
 
         Parameters
         ----------
@@ -132,6 +118,15 @@ class Optimizer:
             Clipped gradients; not to be written to.
         spare : ndarray, (N,)
             Scratch.
+        """
+        name, numbers = self.formula()
+        one = (w, tuple(slots.values()), g, None, 1.0, 0.0)
+        compiled.update(name, numbers, [one], math.inf, validate.threads(None))
+
+    def formula(self) -> tuple[str, tuple[float, ...]]:
+        """Name of a compiled formula, in `fastrnn._core.update.FORMULAS`, and its numbers for this update.
+
+        A class that has an `update` of its own needs none.
         """
         raise NotImplementedError(f"{type(self).__name__} has no formula")
 
@@ -168,96 +163,41 @@ class Optimizer:
         self.rate = self.learning_rate
         self.iterations += 1
         self.begin()
-        for number, (variable, gradient, scale) in enumerate(zip(variables, gradients, scales, strict=True)):
-            with variable.writing() as array:
-                if isinstance(gradient, RowGradient) and self.row_decay is not None and self.weight_decay is None:
-                    self._update_rows(number, array, gradient, scale)
-                else:
-                    self._update_all(number, array, gradient, scale)
+        with writing(variables) as arrays:
+            if type(self).update is Optimizer.update:
+                self._update_compiled(arrays, gradients, scales)
+            else:
+                for array, gradient, slots, scale in zip(arrays, gradients, self._slots, scales, strict=True):
+                    self._update_own(array, gradient, slots, scale)
 
-    def _update_all(self, number: int, array: np.ndarray, gradient: Gradient, scale: float) -> None:
-        """One variable, every element of it."""
-        self._catch_up(number)
-        w, slots = array.reshape(-1), self._slots[number]
-        size = _block_size(gradient, w.dtype)
-        spare = np.empty(min(size, w.size), w.dtype)
-        for part, g in self._blocks(gradient, size, scale, w.dtype):
-            block, scratch = w[part], spare[: g.size]
-            if self.weight_decay is not None:
-                # not w *= 1 - rate * decay: in float32 that factor keeps two digits of the decay
-                block -= np.multiply(block, self.rate * self.weight_decay, out=scratch)
-            self.update(block, g, scratch, **{name: slot[part] for name, slot in slots.items()})
+    def _update_compiled(
+        self, arrays: Sequence[np.ndarray], gradients: Sequence[Gradient], scales: Sequence[float]
+    ) -> None:
+        """All variables, by the formula of `formula`."""
+        name, numbers = self.formula()
+        decay = self.rate * (self.weight_decay or 0.0)
+        limit = math.inf if self.clipvalue is None else self.clipvalue
+        each: dict[np.dtype[Any], list[Any]] = {}
+        for array, gradient, slots, scale in zip(arrays, gradients, self._slots, scales, strict=True):
+            given, index = (gradient.rows, gradient.index) if isinstance(gradient, RowGradient) else (gradient, None)
+            one = (array, tuple(slots.values()), _as(given, array.dtype), index, scale, decay)
+            each.setdefault(array.dtype, []).append(one)
+        for of_dtype in each.values():
+            compiled.update(name, numbers, of_dtype, limit, validate.threads(None))
 
-    def _blocks(
-        self, gradient: Gradient, size: int, scale: float, dtype: np.dtype[Any]
-    ) -> Iterator[tuple[slice, np.ndarray]]:
-        """The gradient, clipped, block by block."""
-        if not isinstance(gradient, RowGradient):
-            flat = gradient.reshape(-1)
-            clipped = np.empty(min(size, flat.size), dtype)
-            for start in range(0, flat.size, size):
-                part = slice(start, start + size)
-                yield part, self._clip(flat[part], scale, clipped)
-            return
-        total, columns = gradient.shape
-        height = size // max(columns, 1)
-        block, clipped = np.empty((height, columns), dtype), np.empty(size, dtype)
-        ends = np.searchsorted(gradient.index, range(0, total + height, height)).tolist()
-        for first, begin, end in zip(range(0, total, height), ends, ends[1:], strict=False):
-            filled = block[: min(height, total - first)]
-            filled[...] = 0
-            rows = gradient.rows[begin:end]
-            filled[gradient.index[begin:end] - first] = self._clip(rows.reshape(-1), scale, clipped).reshape(rows.shape)
-            yield slice(first * columns, (first + height) * columns), filled.reshape(-1)
-
-    def _update_rows(self, number: int, array: np.ndarray, gradient: RowGradient, scale: float) -> None:
-        """One table, the gradient's rows of it; the others have a zero gradient, which would leave them alone."""
-        height = _block_size(gradient, array.dtype) // max(gradient.shape[1], 1)
-        tables = {name: slot.reshape(gradient.shape) for name, slot in self._slots[number].items()}
-        visited = self._visited[number]
-        if visited is None and self._fades:
-            self._visited[number] = visited = np.full(gradient.shape[0], self.iterations - 1, np.int64)
-        clipped, spare = np.empty((2, min(height, gradient.index.size) * gradient.shape[1]), array.dtype)
-        for start in range(0, gradient.index.size, height):
-            index, rows = gradient.index[start : start + height], gradient.rows[start : start + height]
-            w, slots = array[index], {name: table[index] for name, table in tables.items()}
-            if visited is not None:
-                self._fade(slots, self.iterations - 1 - visited[index])
-                visited[index] = self.iterations
-            g = self._clip(rows.reshape(-1), scale, clipped)
-            self.update(w.reshape(-1), g, spare[: g.size], **{name: slot.reshape(-1) for name, slot in slots.items()})
-            array[index] = w
-            for name, slot in slots.items():
-                tables[name][index] = slot
-
-    @property
-    def _fades(self) -> bool:
-        """Whether the slots of a row that is passed by must fade in the meantime."""
-        return bool(self.slots) and self.row_decay not in (None, 1)
-
-    def _fade(self, slots: Mapping[str, np.ndarray], missed: np.ndarray) -> None:
-        """Do to the slots of some rows, each (n, ...), what the updates would have done that passed them by."""
-        factors = np.power(float(self.row_decay or 0), missed)[:, np.newaxis]
-        for slot in slots.values():
-            slot *= factors
-
-    def _catch_up(self, number: int) -> None:
-        """Bring all rows of a table to where the last update would have left them."""
-        visited = self._visited[number]
-        if visited is not None:
-            tables = {name: slot.reshape(visited.size, -1) for name, slot in self._slots[number].items()}
-            self._fade(tables, self.iterations - 1 - visited)
-            self._visited[number] = None
-
-    def _clip(self, g: np.ndarray, scale: float, out: np.ndarray) -> np.ndarray:
-        """A block of a gradient (N,), scaled and clipped; itself if there is nothing to do."""
+    def _update_own(self, array: np.ndarray, gradient: Gradient, slots: Mapping[str, np.ndarray], scale: float) -> None:
+        """One variable, by the class's `update`."""
+        w = array.reshape(-1)
+        g = _as(gradient.dense() if isinstance(gradient, RowGradient) else gradient, w.dtype).reshape(-1)
         if self.clipvalue is not None:
-            np.clip(g, -self.clipvalue, self.clipvalue, out=out[: g.size])
-        elif scale != 1 or g.dtype != out.dtype:
-            np.multiply(g, scale, out=out[: g.size])
-        else:
-            return g
-        return out[: g.size]
+            g = np.clip(g, -self.clipvalue, self.clipvalue)
+        elif scale != 1:
+            g = g * scale
+        spare = np.empty_like(w)
+        if self.weight_decay is not None:
+            # not w *= 1 - rate * decay: in float32 that factor keeps two digits of the decay
+            w -= np.multiply(w, self.rate * self.weight_decay, out=spare)
+        self.update(w, g, spare, **slots)
 
     def build(self, variables: Sequence[Variable]) -> None:
         """Create the slots of these variables, or see that those there are theirs.
@@ -269,12 +209,8 @@ class Optimizer:
         """
         if not self._slots:
             self._slots = [{name: np.full(v.size, self.fill, v.dtype) for name in self.slots} for v in variables]
-            self._visited = [None] * len(variables)
-        kept = [{name: (slot.size, slot.dtype) for name, slot in slots.items()} for slots in self._slots]
-        if kept != [dict.fromkeys(self.slots, (v.size, v.dtype)) for v in variables] or any(
-            visited is not None and visited.shape != v.shape[:1]
-            for visited, v in zip(self._visited, variables, strict=True)
-        ):
+        kept = [[(slot.size, slot.dtype) for slot in slots.values()] for slots in self._slots]
+        if kept != [[(v.size, v.dtype)] * len(self.slots) for v in variables]:
             raise ValueError(
                 f"the state of this {self.name} belongs to other variables: number, sizes or dtypes differ"
             )
@@ -289,19 +225,13 @@ class Optimizer:
         return [1.0] * len(gradients)
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Copies of all that later updates depend on, by name: "iterations", "learning_rate", and "0/momentum" ...
-
-        "0/visited" tells, for a table whose rows are updated only when they are used and whose slots fade in between,
-        after which update each row's slots are as they stand.
-        """
+        """Copies of all that later updates depend on, by name: "iterations", "learning_rate", and "0/momentum" ..."""
         state: dict[str, np.ndarray] = {
             "iterations": np.array(self.iterations, np.int64),
             "learning_rate": np.array(self.learning_rate, np.float64),
         }
-        for i, (slots, visited) in enumerate(zip(self._slots, self._visited, strict=True)):
+        for i, slots in enumerate(self._slots):
             state |= {f"{i}/{name}": slot.copy() for name, slot in slots.items()}
-            if visited is not None:
-                state[f"{i}/visited"] = visited.copy()
         return state
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
@@ -312,27 +242,18 @@ class Optimizer:
         ValueError
             It is not a state of such an optimizer. The one there was is kept then.
         """
-        slots = [key for key in state if key not in ("iterations", "learning_rate") and not key.endswith("/visited")]
+        slots = [key for key in state if key not in ("iterations", "learning_rate")]
         count = -(-len(slots) // max(len(self.slots), 1))  # of variables; rounded up, so that a lone slot is missed
         wanted = {"iterations", "learning_rate"} | {f"{i}/{name}" for i in range(count) for name in self.slots}
-        fading = {f"{i}/visited" for i in range(count)} & set(state) if self._fades else set()
-        if set(state) != wanted | fading:
-            odd = sorted((wanted | fading).symmetric_difference(state))
-            raise ValueError(
-                f"this is not the state of an optimizer {self.name!r}: {', '.join(odd)} is missing or too much"
-            )
+        if set(state) != wanted:
+            odd = ", ".join(sorted(wanted.symmetric_difference(state)))
+            raise ValueError(f"this is not the state of an optimizer {self.name!r}: {odd} is missing or too much")
         iterations = validate.count("iterations", np.asarray(state["iterations"])[()])
         for key in slots:
             if state[key].ndim != 1 or state[key].dtype not in validate.FLOATS:
                 raise ValueError(
                     f"{key} must be float32 or float64 of one axis, got {state[key].dtype} {state[key].shape}"
                 )
-        visited: list[np.ndarray | None] = [None] * count
-        for key in fading:
-            i = int(key.split("/")[0])
-            visited[i] = rows = validate.integers(key, state[key], 0, iterations + 1).copy()
-            if rows.ndim != 1 or not rows.size or state[f"{i}/{self.slots[0]}"].size % rows.size:
-                raise ValueError(f"{key} must have one number for each row, got shape {rows.shape}")
         rate: Any = np.asarray(state["learning_rate"])[()]
         if isinstance(self._learning_rate, LearningRateSchedule):
             validate.number("learning_rate", rate, minimum=0.0)  # the schedule will tell it anew
@@ -340,7 +261,6 @@ class Optimizer:
             self.learning_rate = rate
         self.iterations = iterations
         self._slots = [{name: state[f"{i}/{name}"].copy() for name in self.slots} for i in range(count)]
-        self._visited = visited
 
     def __repr__(self) -> str:
         try:
@@ -384,23 +304,12 @@ class SGD(Optimizer):
         self.nesterov = bool(nesterov)
         if self.momentum:
             self.slots = ("velocity",)
-        else:
-            self.row_decay = 1.0
 
-    def update(self, w: np.ndarray, g: np.ndarray, spare: np.ndarray, **slots: np.ndarray) -> None:
-        """The formulas of the class."""
-        step = np.multiply(g, self.rate, out=spare)
+    def formula(self) -> tuple[str, tuple[float, ...]]:
+        """Those of the class."""
         if not self.momentum:
-            w -= step
-            return
-        v = slots["velocity"]
-        v *= self.momentum
-        v -= step
-        if self.nesterov:
-            w -= step
-            w += np.multiply(v, self.momentum, out=spare)
-        else:
-            w += v
+            return "sgd", (self.rate,)
+        return "nesterov" if self.nesterov else "momentum", (self.rate, self.momentum)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -427,7 +336,6 @@ class Adagrad(Optimizer):
 
     name = "adagrad"
     slots = ("accumulator",)
-    row_decay = 1.0
 
     def __init__(
         self,
@@ -440,15 +348,9 @@ class Adagrad(Optimizer):
         self.fill = validate.number("initial_accumulator_value", initial_accumulator_value, minimum=0.0)
         self.epsilon = validate.number("epsilon", epsilon, minimum=0.0)
 
-    def update(self, w: np.ndarray, g: np.ndarray, spare: np.ndarray, **slots: np.ndarray) -> None:
-        """The formulas of the class."""
-        a = slots["accumulator"]
-        a += np.square(g, out=spare)
-        root = np.add(a, self.epsilon, out=spare)
-        np.sqrt(root, out=root)
-        np.divide(g, root, out=spare)
-        spare *= self.rate
-        w -= spare
+    def formula(self) -> tuple[str, tuple[float, ...]]:
+        """Those of the class."""
+        return "adagrad", (self.rate, self.epsilon)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -495,36 +397,11 @@ class RMSprop(Optimizer):
         self.epsilon = validate.number("epsilon", epsilon, minimum=0.0)
         self.centered = bool(centered)
         self.slots = ("velocity", *["momentum"] * bool(self.momentum), *["average_gradient"] * self.centered)
-        if not self.momentum:
-            self.row_decay = self.rho
 
-    def update(self, w: np.ndarray, g: np.ndarray, spare: np.ndarray, **slots: np.ndarray) -> None:
-        """The formulas of the class."""
-        v = slots["velocity"]
-        np.square(g, out=spare)
-        spare *= 1 - self.rho
-        v *= self.rho
-        v += spare
-        if self.centered:
-            a = slots["average_gradient"]
-            a *= self.rho
-            a += np.multiply(g, 1 - self.rho, out=spare)
-            np.square(a, out=spare)
-            np.subtract(v, spare, out=spare)
-            np.maximum(spare, 0, out=spare)  # rounding can bring it below
-            spare += self.epsilon
-        else:
-            np.add(v, self.epsilon, out=spare)
-        np.sqrt(spare, out=spare)
-        np.divide(g, spare, out=spare)
-        spare *= self.rate
-        if self.momentum:
-            m = slots["momentum"]
-            m *= self.momentum
-            m += spare
-            w -= m
-        else:
-            w -= spare
+    def formula(self) -> tuple[str, tuple[float, ...]]:
+        """Those of the class."""
+        names = [["rmsprop", "rmsprop_centered"], ["rmsprop_momentum", "rmsprop_both"]]
+        return names[self.momentum > 0][self.centered], (self.rate, self.epsilon, self.rho, 1 - self.rho, self.momentum)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -540,7 +417,7 @@ class Adam(Optimizer):
         w <- w - lr sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon)          t = 1, 2, ...
 
     epsilon stands outside the root and beside the uncorrected v, as in Keras (the paper's "epsilon hat"). The slots
-    hold m / (1 - beta_1) and v / (1 - beta_2), which saves two of twelve passes over the memory.
+    hold m / (1 - beta_1) and v / (1 - beta_2).
 
     Parameters
     ----------
@@ -568,24 +445,11 @@ class Adam(Optimizer):
         self.beta_2 = validate.fraction("beta_2", beta_2)
         self.epsilon = validate.number("epsilon", epsilon, minimum=0.0)
 
-    def begin(self) -> None:
+    def formula(self) -> tuple[str, tuple[float, ...]]:
         """The step with both moments' corrections for their start at zero, and with the factors the slots lack."""
         t, root = self.iterations, math.sqrt(1 - self.beta_2)
-        self._step = self.rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t) * (1 - self.beta_1) / root
-        self._epsilon = self.epsilon / root
-
-    def update(self, w: np.ndarray, g: np.ndarray, spare: np.ndarray, **slots: np.ndarray) -> None:
-        """The formulas of the class."""
-        m, v = slots["momentum"], slots["velocity"]
-        m *= self.beta_1
-        m += g
-        v *= self.beta_2
-        v += np.square(g, out=spare)
-        root = np.sqrt(v, out=spare)
-        root += self._epsilon
-        np.divide(m, root, out=spare)
-        spare *= self._step
-        w -= spare
+        step = self.rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t) * (1 - self.beta_1) / root
+        return "adam", (step, self.epsilon / root, self.beta_1, self.beta_2)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -646,16 +510,10 @@ def get(optimizer: str | Optimizer, /, **config: Any) -> Optimizer:
 
 
 def norm(g: Gradient) -> float:
-    """Euclidean norm; each block is summed in g's dtype, in float64 if that overflows, and the blocks in float64."""
-    flat = (g.rows if isinstance(g, RowGradient) else g).reshape(-1)
-    total = 0.0
-    with np.errstate(over="ignore"):
-        for start in range(0, flat.size, NORM_BLOCK):
-            part = flat[start : start + NORM_BLOCK]
-            total += float(part.dot(part))
-    if math.isinf(total) and flat.dtype != np.float64:
-        return norm(flat.astype(np.float64))
-    return math.sqrt(total)
+    """Euclidean norm, summed in float64."""
+    given = g.rows if isinstance(g, RowGradient) else g
+    flat = _as(given, given.dtype if given.dtype in validate.FLOATS else np.dtype(np.float64))
+    return math.sqrt(compiled.squares(flat, validate.threads(None)))
 
 
 def _shrink(length: float, limit: float) -> float:
@@ -663,16 +521,16 @@ def _shrink(length: float, limit: float) -> float:
     return limit / length if length > limit else 1.0
 
 
-def _block_size(gradient: Gradient, dtype: np.dtype[Any]) -> int:
-    """Elements to a block: of a table with a `RowGradient`, whole rows of it."""
-    size = BLOCK // dtype.itemsize
-    if not isinstance(gradient, RowGradient):
-        return size
-    columns = max(gradient.shape[1], 1)
-    return max(size // columns, 1) * columns
+def _as(g: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """g, contiguous and of this dtype: itself where it is."""
+    if g.dtype == dtype and g.flags.c_contiguous:
+        return g
+    return g.astype(dtype, order="C", casting="same_kind", copy=False)
 
 
 def _gradient(variable: Variable) -> Gradient:
+    if variable.dtype not in validate.FLOATS:
+        raise TypeError(f"variable {variable.name!r} must be float32 or float64, got {variable.dtype}")
     gradient: Gradient | None = variable.grad
     if gradient is None:
         raise RuntimeError(f"variable {variable.name!r} has no gradient: run a backward pass first")

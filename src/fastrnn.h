@@ -16,6 +16,7 @@
 #define FASTRNN_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum { FR_SIMPLE_RNN, FR_LSTM, FR_GRU, FR_CELLS };
 enum { FR_TANH, FR_RELU, FR_LINEAR };
@@ -107,6 +108,31 @@ typedef struct {
     void (*backward)(const fr_step *);
 } fr_cell;
 
+/* An optimizer's update of one variable; update.h tells each formula's slots and numbers. */
+enum {
+    FR_SGD,
+    FR_MOMENTUM,
+    FR_NESTEROV,
+    FR_ADAGRAD,
+    FR_RMSPROP,
+    FR_RMSPROP_CENTERED,
+    FR_RMSPROP_MOMENTUM,
+    FR_RMSPROP_BOTH,
+    FR_ADAM,
+    FR_FORMULAS
+};
+enum { FR_UPDATE_SLOTS = 3, FR_NUMBERS = 5 };
+typedef struct {
+    int formula;
+    double numbers[FR_NUMBERS];
+    double scale, limit; /* a gradient is multiplied by the one, then brought into [-limit, limit] */
+    double decay;        /* before it, w -= decay . w */
+    void *w, *slot[FR_UPDATE_SLOTS];
+    const void *g;        /* of every element; or, with an index, of `count` rows of a table of that many columns */
+    const int64_t *index; /* ascending; the gradient of the other rows is zero */
+    ptrdiff_t count, columns;
+} fr_update;
+
 /* Everything one ISA offers for one dtype. */
 typedef struct {
     ptrdiff_t vector, itemsize; /* V, bytes of a real */
@@ -124,6 +150,11 @@ typedef struct {
     void (*unpack)(void *w, ptrdiff_t ld, const void *packed, ptrdiff_t M, ptrdiff_t H, int G, const int *order,
                    int slots, int first);
     void (*activate)(int kind, ptrdiff_t n, const void *x, void *y); /* 0 sigmoid, 1 tanh: for the tests of accuracy */
+    /* elements [begin, end) of a variable, with an index rows [begin, end) */
+    void (*update)(const fr_update *, ptrdiff_t begin, ptrdiff_t end);
+    double (*squares)(const void *x, ptrdiff_t n);
+    void (*add_rows)(void *out, const int64_t *index, const void *rows, ptrdiff_t count, ptrdiff_t columns,
+                     ptrdiff_t c0, ptrdiff_t c1);
 } fr_kernels;
 
 /* dispatch.c: the only place that knows the names of ISAs. */

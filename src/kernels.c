@@ -3,6 +3,7 @@
 #include "gru.h"
 #include "lstm.h"
 #include "rnn.h"
+#include "update.h"
 
 #ifndef FR_TABLE
 #error "FR_TABLE must name the table, e.g. fr_f32_avx2"
@@ -32,4 +33,7 @@ const fr_kernels FR_TABLE = {
     .pack_transposed = pack_transposed,
     .unpack = unpack,
     .activate = activate_array,
+    .update = update,
+    .squares = squares,
+    .add_rows = add_rows,
 };

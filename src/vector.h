@@ -165,4 +165,22 @@ INLINE void reciprocals(const int n, vec *d)
 #endif
 }
 
+INLINE vec sqrt_(vec x)
+{
+#if defined(__AVX512F__) && defined(FR_DOUBLE)
+    return _mm512_sqrt_pd(x);
+#elif defined(__AVX512F__)
+    return _mm512_sqrt_ps(x);
+#elif defined(__AVX2__) && defined(FR_DOUBLE)
+    return _mm256_sqrt_pd(x);
+#elif defined(__AVX2__)
+    return _mm256_sqrt_ps(x);
+#else
+    vec root;
+    EACH(i, V)
+        root[i] = sizeof(real) == sizeof(double) ? (real)__builtin_sqrt(x[i]) : (real)__builtin_sqrtf((float)x[i]);
+    return root;
+#endif
+}
+
 #endif

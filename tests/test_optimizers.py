@@ -218,14 +218,6 @@ def test_norms_of_float32_neither_overflow_nor_lose_digits(scale: float, expecte
     assert optimizers.norm(g) == pytest.approx(float(np.linalg.norm(g.astype(np.float64))), rel=1e-6)
 
 
-@each_optimizer
-def test_blocks_do_not_show(make: Callable[..., Optimizer], monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = run(make(), random_variables("float32"), range(3))
-    monkeypatch.setattr(optimizers, "BLOCK", 16)
-    for cut, wanted in zip(run(make(), random_variables("float32"), range(3)), whole, strict=True):
-        assert cut.tobytes() == wanted.tobytes()
-
-
 # ---- tables of which some rows are used
 
 TABLE = (7, 3)
@@ -256,11 +248,7 @@ def apply_rows(optimizer: Optimizer, variables: list[Variable], gradients: list[
 
 @each_optimizer
 @pytest.mark.parametrize("clip", [{}, {"clipvalue": 0.3}, {"clipnorm": 0.5}, {"global_clipnorm": 0.5}], ids=str)
-@pytest.mark.parametrize("block", [8, 48, 1 << 18])
-def test_rows_are_updated_as_by_the_dense_gradient(
-    make: Callable[..., Optimizer], clip: dict[str, float], block: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(optimizers, "BLOCK", block)
+def test_rows_are_updated_as_by_the_dense_gradient(make: Callable[..., Optimizer], clip: dict[str, float]) -> None:
     gradients = row_gradients("float64", 9)
     ours, variables = make(**clip), table_and_bias("float64")
     plain, others = make(**clip), table_and_bias("float64")
@@ -275,22 +263,6 @@ def test_rows_are_updated_as_by_the_dense_gradient(
     for gradient, (index, rows) in zip(gradients, kept, strict=True):
         np.testing.assert_array_equal(gradient.index, index)
         np.testing.assert_array_equal(gradient.rows, rows)
-
-
-@pytest.mark.parametrize(
-    "make", [SGD, Adagrad, RMSprop, lambda: RMSprop(centered=True)], ids=["sgd", "adagrad", "rmsprop", "centered"]
-)
-def test_only_the_rows_that_were_used_are_visited(
-    make: Callable[[], Optimizer], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    optimizer, variables = make(), table_and_bias("float32")[:1]
-    visits = []
-    monkeypatch.setattr(optimizer, "update", lambda w, g, spare, **slots: visits.append((w.size, *slots)))
-    gradients = row_gradients("float32", 4)
-    for gradient in gradients:
-        variables[0].grad = gradient
-        optimizer.apply(variables)
-    assert visits == [(gradient.rows.size, *optimizer.slots) for gradient in gradients]
 
 
 @each_optimizer
@@ -309,32 +281,6 @@ def test_a_state_with_rows_carries_on_to_the_bit(make: Callable[..., Optimizer],
     before, after = optimizer.get_state(), resumed.get_state()
     assert before.keys() == after.keys()
     assert all(before[name].tobytes() == after[name].tobytes() for name in before)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (np.arange(7) % 5, "0/visited must be in \\[0, 4\\), got 4"),
-        (np.zeros((7, 1), int), "0/visited must have one number for each row"),
-        (np.zeros(5, int), "0/visited must have one number for each row"),
-        (np.zeros(3, int), "belongs to other variables"),
-    ],
-)
-def test_a_bad_state_with_rows(change: np.ndarray, message: str) -> None:
-    optimizer, variables = RMSprop(), table_and_bias("float32")[:1]
-    for variables[0].grad in row_gradients("float32", 3):
-        optimizer.apply(variables)
-    state = optimizer.get_state()
-    assert state["0/visited"].shape == (7,) and state["0/visited"].dtype == np.int64
-    with pytest.raises(ValueError, match=message):
-        (resumed := RMSprop()).set_state(state | {"0/visited": change})
-        resumed.build(variables)
-    adam = Adam()
-    run(adam, random_variables(), range(1))
-    with pytest.raises(ValueError, match="0/visited is missing or too much"):
-        Adam().set_state(adam.get_state() | {"0/visited": np.zeros(3, int)})
-    with pytest.raises(ValueError, match="0/visited is missing or too much"):
-        Adagrad().set_state({name.replace("velocity", "accumulator"): array for name, array in state.items()})
 
 
 def test_a_row_gradient_of_another_table_changes_nothing() -> None:

@@ -1,5 +1,7 @@
 # The border with src/: see fastrnn.h for what each field means.
 
+from libc.stdint cimport int64_t
+
 cdef extern from "fastrnn.h" nogil:
     enum:
         FR_SIMPLE_RNN
@@ -13,6 +15,17 @@ cdef extern from "fastrnn.h" nogil:
         FR_OUTER_ROWS
         FR_OUTER_PADDING
         FR_AHEAD
+        FR_SGD
+        FR_MOMENTUM
+        FR_NESTEROV
+        FR_ADAGRAD
+        FR_RMSPROP
+        FR_RMSPROP_CENTERED
+        FR_RMSPROP_MOMENTUM
+        FR_RMSPROP_BOTH
+        FR_ADAM
+        FR_UPDATE_SLOTS
+        FR_NUMBERS
 
     ctypedef struct fr_product:
         Py_ssize_t rows, p0, p1
@@ -73,6 +86,16 @@ cdef extern from "fastrnn.h" nogil:
         void (*forward)(const fr_step *) noexcept nogil
         void (*backward)(const fr_step *) noexcept nogil
 
+    ctypedef struct fr_update:
+        int formula
+        double *numbers
+        double scale, limit, decay
+        void *w
+        void **slot
+        const void *g
+        const int64_t *index
+        Py_ssize_t count, columns
+
     ctypedef struct fr_kernels:
         Py_ssize_t vector, itemsize
         const fr_cell **cells
@@ -85,6 +108,10 @@ cdef extern from "fastrnn.h" nogil:
         void (*unpack)(void *, Py_ssize_t, const void *, Py_ssize_t, Py_ssize_t, int, const int *, int,
                        int) noexcept nogil
         void (*activate)(int, Py_ssize_t, const void *, void *) noexcept nogil
+        void (*update)(const fr_update *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        double (*squares)(const void *, Py_ssize_t) noexcept nogil
+        void (*add_rows)(void *, const int64_t *, const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                         Py_ssize_t) noexcept nogil
 
     ctypedef struct fr_isa:
         const char *name

@@ -250,9 +250,6 @@ def _optimizer_weights(optimizer: Optimizer, parts: Sequence[Part]) -> Iterator[
     for i, slot in keras_config.slot_order(optimizer, len(places)):
         path, variable = places[i]
         value = state[f"{i}/{slot}"].reshape(variable.shape)
-        if f"{i}/visited" in state:  # rows that no update has visited of late
-            missed = optimizer.iterations - state[f"{i}/visited"]
-            value *= np.power(float(optimizer.row_decay or 0), missed).reshape(-1, *[1] * (value.ndim - 1))
         value *= keras_config.slot_factor(optimizer, slot)
         yield f"{path}/{keras_config.slot_name(optimizer, slot)}", value
 

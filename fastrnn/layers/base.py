@@ -108,12 +108,8 @@ class Variable:
         >>> with variable.writing() as array:
         ...     array -= 0.1 * variable.grad
         """
-        self._array.flags.writeable = True
-        try:
-            yield self._array
-        finally:
-            self._array.flags.writeable = False
-            self.version += 1
+        with writing([self]) as (array,):
+            yield array
 
     def assign(self, new: Any) -> None:
         """Copy new values in.
@@ -134,6 +130,20 @@ class Variable:
 
     def __repr__(self) -> str:
         return f"<Variable {self.name}: {self.dtype} {self.shape}, version {self.version}>"
+
+
+@contextlib.contextmanager
+def writing(variables: Sequence[Variable]) -> Iterator[list[np.ndarray]]:
+    """The arrays of several variables, as `Variable.writing` gives that of one."""
+    arrays = [variable._array for variable in variables]
+    try:
+        for array in arrays:
+            array.flags.writeable = True
+        yield arrays
+    finally:
+        for variable in variables:
+            variable._array.flags.writeable = False
+            variable.version += 1
 
 
 class RandomMasks:
