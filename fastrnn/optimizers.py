@@ -195,7 +195,6 @@ class Optimizer:
             g = g * scale
         spare = np.empty_like(w)
         if self.weight_decay is not None:
-            # not w *= 1 - rate * decay: in float32 that factor keeps two digits of the decay
             w -= np.multiply(w, self.rate * self.weight_decay, out=spare)
         self.update(w, g, spare, **slots)
 
@@ -242,7 +241,7 @@ class Optimizer:
         ValueError
             It is not a state of such an optimizer. The one there was is kept then.
         """
-        slots = [key for key in state if key not in ("iterations", "learning_rate")]
+        slots = [key for key in state if key.rpartition("/")[2] in self.slots]
         count = -(-len(slots) // max(len(self.slots), 1))  # of variables; rounded up, so that a lone slot is missed
         wanted = {"iterations", "learning_rate"} | {f"{i}/{name}" for i in range(count) for name in self.slots}
         if set(state) != wanted:

@@ -153,8 +153,7 @@ typedef struct {
     /* elements [begin, end) of a variable, with an index rows [begin, end) */
     void (*update)(const fr_update *, ptrdiff_t begin, ptrdiff_t end);
     double (*squares)(const void *x, ptrdiff_t n);
-    void (*add_rows)(void *out, const int64_t *index, const void *rows, ptrdiff_t count, ptrdiff_t columns,
-                     ptrdiff_t c0, ptrdiff_t c1);
+    void (*add_rows)(void *out, const int64_t *index, const void *rows, ptrdiff_t count, ptrdiff_t columns);
 } fr_kernels;
 
 /* dispatch.c: the only place that knows the names of ISAs. */

@@ -79,8 +79,7 @@ INLINE void adam(const vec *k, vec g, vec *w, vec *s)
     *w -= s[0] / (sqrt_(s[1]) + k[1]) * k[0];
 }
 
-/* Elements with a gradient; those whose gradient is zero; and those of which only the slots change, by the factor k[2].
- */
+/* Elements with a gradient; with one of zero; and those of which only the slots change, by the factor k[2]. */
 enum { GIVEN, ZERO, FADING };
 
 INLINE vec update_load(const real *p, ptrdiff_t n, const int whole) { return whole ? load(p) : load_tail(p, n); }
@@ -121,7 +120,9 @@ INLINE void update_span(const fr_update *u, const update_terms *t, update_formul
     if (i < end) update_vector(u, t, f, slots, kind, i, g, end - i, 0);
 }
 
-/* What becomes of a row without a gradient, unless weights decay: the formula with g = 0; its slots fade; nothing. */
+/* What becomes of a row without a gradient, unless weights decay: the formula with g = 0; its slots fade; nothing.
+ * To note when each row was last visited, and to let its slots fade then, is not worth it: of a table (10000, 32) it
+ * could save a third of 0.07 ms where 1000 rows are used and nothing where 4900 are. From 100,000 rows on it would. */
 enum { MOVE = ZERO, FADE = FADING, STAY };
 
 INLINE void update_pass(const fr_update *u, ptrdiff_t begin, ptrdiff_t end, update_formula f, const int slots,
@@ -209,16 +210,16 @@ static double squares(const void *x, ptrdiff_t n)
     return total;
 }
 
-/* out[index[m]] += rows[m] for m in ascending order, columns [c0, c1) of them */
-static void add_rows(void *out, const int64_t *index, const void *rows, ptrdiff_t count, ptrdiff_t columns,
-                     ptrdiff_t c0, ptrdiff_t c1)
+/* out[index[m]] += rows[m] for m in ascending order */
+static void add_rows(void *out, const int64_t *index, const void *rows, ptrdiff_t count, ptrdiff_t columns)
 {
-    for (ptrdiff_t m = 0; m < count; m++) {
+    const real *from = rows;
+    for (ptrdiff_t m = 0; m < count; m++, from += columns) {
         real *to = (real *)out + index[m] * columns;
-        const real *from = (const real *)rows + m * columns;
-        ptrdiff_t c = c0;
-        for (; c + V <= c1; c += V) store(to + c, load(to + c) + load(from + c));
-        if (c < c1) store_tail(to + c, load_tail(to + c, c1 - c) + load_tail(from + c, c1 - c), c1 - c);
+        ptrdiff_t c = 0;
+        for (; c + V <= columns; c += V) store(to + c, load(to + c) + load(from + c));
+        const ptrdiff_t left = columns - c;
+        if (left) store_tail(to + c, load_tail(to + c, left) + load_tail(from + c, left), left);
     }
 }
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from fastrnn import optimizers
+from fastrnn._core import isa
 from fastrnn.gradients import RowGradient
 from fastrnn.layers.base import Variable
 from fastrnn.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
@@ -290,6 +296,216 @@ def test_a_row_gradient_of_another_table_changes_nothing() -> None:
         SGD().apply(variables)
 
 
+# ---- the compiled formulas
+
+
+def in_numpy(optimizer: Any, w: np.ndarray, g: np.ndarray, slots: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """The formulas of the classes' docstrings, one rounding after the other, in the dtype of w: w and the slots."""
+    t, rate = optimizer.iterations, optimizer.learning_rate
+    if optimizer.clipvalue is not None:
+        g = np.clip(g, -optimizer.clipvalue, optimizer.clipvalue)
+    if optimizer.weight_decay:
+        w = w - w * (rate * optimizer.weight_decay)
+    if isinstance(optimizer, SGD):
+        if not optimizer.momentum:
+            return (w - g * rate,)
+        v = slots[0] * optimizer.momentum - g * rate
+        return (w - g * rate + v * optimizer.momentum, v) if optimizer.nesterov else (w + v, v)
+    if isinstance(optimizer, Adagrad):
+        a = slots[0] + g * g
+        return w - g / np.sqrt(a + optimizer.epsilon) * rate, a
+    if isinstance(optimizer, RMSprop):
+        rho = optimizer.rho
+        v = slots[0] * rho + g * g * (1 - rho)
+        a = slots[-1] * rho + g * (1 - rho)
+        size = np.maximum(v - a * a, 0) if optimizer.centered else v
+        step = g / np.sqrt(size + optimizer.epsilon) * rate
+        mean = (a,) * optimizer.centered
+        if not optimizer.momentum:
+            return w - step, v, *mean
+        m = slots[1] * optimizer.momentum + step
+        return w - m, v, m, *mean
+    root = np.sqrt(1 - optimizer.beta_2)
+    step = rate * np.sqrt(1 - optimizer.beta_2**t) / (1 - optimizer.beta_1**t) * (1 - optimizer.beta_1) / root
+    m, v = slots[0] * optimizer.beta_1 + g, slots[1] * optimizer.beta_2 + g * g
+    return w - m / (np.sqrt(v) + float(optimizer.epsilon / root)) * float(step), m, v
+
+
+def use_threads(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    monkeypatch.setattr("fastrnn.validate.threads", lambda value: number)
+
+
+@each_optimizer
+@pytest.mark.parametrize("clip", [{}, {"clipvalue": 0.5}], ids=["free", "clipped"])
+@pytest.mark.parametrize("size", [0, 1, 17, 100_003])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_formula_has_the_bits_of_numpy(
+    make: Callable[..., Optimizer], clip: dict[str, float], size: int, dtype: str
+) -> None:
+    optimizer, rng = make(**clip), np.random.default_rng(size)
+    variable = Variable(rng.standard_normal(size).astype(dtype), "w")
+    wanted = variable.value.copy()
+    slots = [np.full(size, optimizer.fill, dtype) for _ in optimizer.slots]
+    for _ in range(3):
+        variable.grad = rng.standard_normal(size).astype(dtype)
+        optimizer.apply([variable])
+        wanted, *slots = in_numpy(optimizer, wanted, variable.grad, slots)
+        assert variable.value.tobytes() == wanted.tobytes()
+    state = optimizer.get_state()
+    for name, slot in zip(optimizer.slots, slots, strict=True):
+        assert slot.dtype == dtype and state[f"0/{name}"].tobytes() == slot.tobytes()
+
+
+def large_update(make: Callable[..., Optimizer], dtype: str, rows: str) -> bytes:
+    """Three updates of a table, large enough for a team, and of what stands beside it."""
+    rng = np.random.default_rng(7)
+    shapes = [(20_011, 33), (17,), (0, 3), (300, 41)]
+    variables = [Variable(rng.standard_normal(shape).astype(dtype), "v") for shape in shapes]
+    variables.append(Variable(rng.standard_normal(5), "float64"))
+    optimizer = make()
+    for step in range(3):
+        for variable in variables:
+            variable.grad = rng.standard_normal(variable.shape).astype(variable.dtype)
+        if rows != "none":
+            # none, the first and the last, and those in the upper half most
+            index = [[], [0, 20_010], np.unique((rng.random(3000) ** 2 * 20_011).astype(int))][step]
+            given = RowGradient(index, rng.standard_normal((len(index), 33)).astype(dtype), shapes[0])
+            variables[0].grad = given.dense() if rows == "dense" else given
+        optimizer.apply(variables)
+    return b"".join(array.tobytes() for array in [*(v.value for v in variables), *optimizer.get_state().values()])
+
+
+@each_optimizer
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_neither_threads_nor_rows_show(
+    make: Callable[..., Optimizer], dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {}
+    for rows in ("none", "dense", "rows"):
+        for number in (1, 2, 3):
+            use_threads(monkeypatch, number)
+            found[rows, number] = large_update(make, dtype, rows)
+    assert len({found["none", number] for number in (1, 2, 3)}) == 1
+    assert len({found[rows, number] for rows in ("dense", "rows") for number in (1, 2, 3)}) == 1
+
+
+def bits_of_updates() -> list[str]:
+    return [
+        hashlib.sha256(large_update(make, dtype, "rows")).hexdigest()
+        for make in each_optimizer.args[1]
+        for dtype in ("float32", "float64")
+    ]
+
+
+def test_every_isa_has_the_same_bits() -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import test_optimizers; print(*test_optimizers.bits_of_updates())"
+    )
+    wanted = bits_of_updates()
+    for name in isa.available():
+        found = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"FASTRNN_ISA": name},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split()
+        assert found == wanted, name
+
+
+@pytest.mark.parametrize("size", [0, 1, 17, 100_003, 1_100_003])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_norms(dtype: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = np.random.default_rng(size).standard_normal(2 * size).astype(dtype)
+    found = set()
+    for number in (1, 2, 3):
+        use_threads(monkeypatch, number)
+        found |= {optimizers.norm(wide[::2]), optimizers.norm(wide[::2].copy())}
+    assert len(found) == 1
+    np.testing.assert_allclose(found.pop(), np.linalg.norm(wide[::2].astype(np.longdouble)), rtol=1e-13)
+
+
+class Signs(Optimizer):
+    """One step of the rate's size, in the direction of the running sum."""
+
+    name = "signs"
+    slots = ("sum",)
+    fill = 0.5
+
+    def update(self, w: np.ndarray, g: np.ndarray, spare: np.ndarray, **slots: np.ndarray) -> None:
+        slots["sum"] += g
+        np.sign(slots["sum"], out=spare)
+        spare *= self.rate
+        w -= spare
+
+
+@pytest.mark.parametrize("options", [{}, {"clipvalue": 0.5}, {"clipnorm": 0.5}, {"weight_decay": 0.5}], ids=str)
+@pytest.mark.parametrize("rows", [False, True], ids=["dense", "rows"])
+def test_a_formula_of_ones_own(options: dict[str, float], rows: bool) -> None:
+    optimizer, (variable, _) = Signs(0.25, **options), table_and_bias("float32")
+    w, total = variable.value.copy(), np.full(TABLE, 0.5, np.float32)
+    for given in row_gradients("float32", 3):
+        variable.grad = given if rows else given.dense()
+        kept, g = given.rows.copy(), given.dense()
+        if "clipvalue" in options:
+            g = np.clip(g, -0.5, 0.5)
+        if "clipnorm" in options:
+            g = g * min(1.0, 0.5 / float(np.linalg.norm(g)))
+        if "weight_decay" in options:
+            w = w - w * np.float32(0.125)
+        total = total + g
+        w = w - np.sign(total) * np.float32(0.25)
+        optimizer.apply([variable])
+        np.testing.assert_array_equal(given.rows, kept)
+    np.testing.assert_allclose(variable.value, w, rtol=1e-6)
+    np.testing.assert_allclose(optimizer.get_state()["0/sum"], total.reshape(-1), rtol=1e-5)
+
+
+def test_a_formula_on_top_of_another() -> None:
+    class Twice(Adam):
+        def update(self, w: np.ndarray, g: np.ndarray, spare: np.ndarray, **slots: np.ndarray) -> None:
+            np.multiply(g, 2, out=spare)
+            super().update(w, spare, np.empty_like(w), **slots)
+
+    variables, others = random_variables("float32"), random_variables("float32")
+    ours, theirs = Twice(0.1, clipvalue=0.5), Adam(0.1)
+    for step in range(3):
+        for variable, other in zip(variables, others, strict=True):
+            set_gradients([variable], step)
+            assert isinstance(variable.grad, np.ndarray)
+            other.grad = np.clip(variable.grad, -0.5, 0.5) * 2
+        ours.apply(variables)
+        theirs.apply(others)
+    for variable, other in zip(variables, others, strict=True):
+        assert variable.value.tobytes() == other.value.tobytes()
+
+
+def test_what_has_no_formula() -> None:
+    variables = random_variables()
+    set_gradients(variables, 0)
+    with pytest.raises(NotImplementedError, match="Optimizer has no formula"):
+        Optimizer(0.1).apply(variables)
+
+
+def test_only_floats_are_trained() -> None:
+    variable = Variable(np.arange(3), "n")
+    variable.grad = np.ones(3)
+    with pytest.raises(TypeError, match="variable 'n' must be float32 or float64, got int64"):
+        SGD().apply([variable])
+
+
+def test_gradients_of_another_dtype() -> None:
+    variables, others = random_variables("float32"), random_variables("float32")
+    for variable, other, gradient in zip(variables, others, set_gradients(variables, 1), strict=True):
+        other.grad = gradient.astype(">f8")
+        assert variable.grad is gradient
+    Adam().apply(variables)
+    Adam().apply(others)
+    for variable, other in zip(variables, others, strict=True):
+        assert variable.value.tobytes() == other.value.tobytes()
+
+
 # ---- learning rates
 
 
@@ -381,6 +597,7 @@ def test_a_state_is_a_copy() -> None:
         ({"iterations": None}, "iterations is missing"),
         ({"1/velocity": None}, "1/velocity is missing or too much"),
         ({"velocity": np.zeros(3)}, ", velocity is missing or too much"),
+        ({"0/visited": np.zeros(3, int)}, "'adam': 0/visited is missing or too much"),
         ({"iterations": np.array(-1)}, "iterations must be at least 0"),
         ({"learning_rate": np.array(np.nan)}, "learning_rate must be a finite number"),
         ({"0/momentum": np.zeros((3, 4))}, "0/momentum must be float32 or float64 of one axis"),

@@ -6,4 +6,5 @@ memory       aligned working memory that grows and is kept
 recurrence   the forward and the BPTT time loop, one of each for all cells, and the streaming step
 matmul       a plain product on the same register tiles, or NumPy's BLAS, whichever suits
 scatter      summing rows by index, for the gradient of an embedding
+update       an optimizer's step, one pass over the memory, and the norm of a gradient
 """

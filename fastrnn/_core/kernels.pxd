@@ -110,8 +110,7 @@ cdef extern from "fastrnn.h" nogil:
         void (*activate)(int, Py_ssize_t, const void *, void *) noexcept nogil
         void (*update)(const fr_update *, Py_ssize_t, Py_ssize_t) noexcept nogil
         double (*squares)(const void *, Py_ssize_t) noexcept nogil
-        void (*add_rows)(void *, const int64_t *, const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t,
-                         Py_ssize_t) noexcept nogil
+        void (*add_rows)(void *, const int64_t *, const void *, Py_ssize_t, Py_ssize_t) noexcept nogil
 
     ctypedef struct fr_isa:
         const char *name
