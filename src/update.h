@@ -121,8 +121,9 @@ INLINE void update_span(const fr_update *u, const update_terms *t, update_formul
 }
 
 /* What becomes of a row without a gradient, unless weights decay: the formula with g = 0; its slots fade; nothing.
- * To note when each row was last visited, and to let its slots fade then, is not worth it: of a table (10000, 32) it
- * could save a third of 0.07 ms where 1000 rows are used and nothing where 4900 are. From 100,000 rows on it would. */
+ * To note when each row was last used and let its slots fade then would save, before the cost of the notes, what the
+ * slots of all rows cost. ms, RMSprop's and Adagrad's, which leaves them alone: 4900 rows of (10000, 32) 0.15 and 0.11,
+ * 1000 of them 0.07 and 0.03; 5000 of (100000, 100) 1.7 and 0.7, of (1000000, 64) 13 and 0.5. */
 enum { MOVE = ZERO, FADE = FADING, STAY };
 
 INLINE void update_pass(const fr_update *u, ptrdiff_t begin, ptrdiff_t end, update_formula f, const int slots,
