@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastrnn import validate
+from fastrnn._core import crossentropy as kernels
 
 # of selu, such that mean 0 and variance 1 are a fixed point
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
@@ -276,10 +277,11 @@ def _quotient(x: np.ndarray, above: tuple[float, ...], below: tuple[float, ...])
 
 def softmax(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """y = exp(x) / sum(exp(x)) over the last axis; x is shifted by its maximum, so that no exp overflows"""
-    y: np.ndarray = np.subtract(x, x.max(axis=-1, keepdims=True, initial=-np.inf), out=out)
-    np.exp(y, out=y)
-    y /= y.sum(axis=-1, keepdims=True)
-    return y
+    dtype = x.dtype if x.dtype.char in "fd" else np.float64
+    rows = np.ascontiguousarray(x, dtype).reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    y = out if out is not None and out.flags.c_contiguous and out.dtype == dtype else np.empty(x.shape, dtype)
+    kernels.softmax(rows, y.reshape(rows.shape), validate.threads(None))
+    return y if out is None or y is out else _copied(y, out)
 
 
 def softmax_backward(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:

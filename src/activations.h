@@ -33,7 +33,7 @@ enum { EXP_TERMS = 6, EXPM1_TERMS = 5 };
  * their own chain, and no processor looks enough instructions ahead to begin the next meanwhile. */
 enum { MOST = 8 };
 
-/* e^(kx) = 2^n e^(kf), |kf| <= ln 2 / 2, for k = -1 or 2 and |kx| <= SPAN: x becomes f, power 2^n */
+/* e^(kx) = 2^n e^(kf), |kf| <= ln 2 / 2, for k = 1, -1 or 2 and |kx| <= SPAN: x becomes f, power 2^n */
 INLINE void reduce(const int k, const int n, vec *x, vec *power)
 {
     const vec magic = all((real)ROUND_MAGIC + EXPONENT_BIAS); /* leaves n, biased, in the low bits */
@@ -68,6 +68,16 @@ INLINE void sigmoids(const int n, vec *x)
     EACH(i, n) x[i] = zero_below(x[i], -SPAN, d[i]);
 }
 
+/* e^x for x <= 0; zero where that is less than the smallest normal number */
+INLINE void exps(const int n, vec *x)
+{
+    vec f[MOST], power[MOST], e[MOST];
+    EACH(i, n) f[i] = at_least(x[i], -SPAN);
+    reduce(1, n, f, power);
+    polynomial(EXP, EXP_TERMS, 1, n, f, e);
+    EACH(i, n) x[i] = zero_below(x[i], -SPAN, e[i] * power[i]);
+}
+
 /* -h / (h + 1), h = (e^-2|x| - 1) / 2, with the sign of x: no cancellation near zero */
 INLINE void tanhs(const int n, vec *x)
 {
@@ -89,6 +99,7 @@ INLINE vec dtanh(vec y) { return fma_(-y, y, all(1)); }
 
 INLINE void activate(int kind, const int n, vec *x)
 {
+    if (kind == FR_SIGMOID) sigmoids(n, x);
     if (kind == FR_TANH) tanhs(n, x);
     if (kind == FR_RELU)
         EACH(i, n) x[i] = select(x[i] < all(0), all(0), x[i]); /* NaN stays NaN */
@@ -98,6 +109,8 @@ INLINE void activate(int kind, const int n, vec *x)
 INLINE vec dactivate(int kind, vec y)
 {
     switch (kind) {
+    case FR_SIGMOID:
+        return dsigmoid(y);
     case FR_TANH:
         return dtanh(y);
     case FR_RELU:

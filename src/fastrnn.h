@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 enum { FR_SIMPLE_RNN, FR_LSTM, FR_GRU, FR_CELLS };
-enum { FR_TANH, FR_RELU, FR_LINEAR };
+enum { FR_TANH, FR_RELU, FR_LINEAR, FR_SIGMOID }; /* the last one is no cell's */
 enum { FR_MAX_GATES = 4 };
 
 /* C[row][p][first..first+G) = seed + A[row][0..K) . B, for rows [0, rows) and panels [p0, p1).
@@ -133,6 +133,61 @@ typedef struct {
     ptrdiff_t count, columns;
 } fr_update;
 
+/* C[r][n] = seed[n] + A[r][0..K) . B[n][0..K) for rows [r0, r1) and few columns n < N; rows are *_row reals apart. */
+typedef struct {
+    ptrdiff_t r0, r1, K, N;
+    const void *a, *b;
+    ptrdiff_t a_row, b_row, c_row;
+    void *c;
+    const void *seed; /* N reals; NULL: 0 */
+} fr_dots;
+
+/* C[r][j] = seed[j] + sum over k in ascending order of A(k, r) B[k][j], for rows [r0, r1) and columns [j0, j1), where
+ * rows or k are few and K >= 1. A(k, r) is at a[k . a_k + r . a_row]. */
+typedef struct {
+    ptrdiff_t r0, r1, j0, j1, K;
+    const void *a, *b;
+    ptrdiff_t a_k, a_row, b_row, c_row;
+    void *c;
+    const void *seed;
+} fr_spread;
+
+/* da = dy f'(y) for rows [r0, r1), and sums[j] = sum over these of da[r][j]; f is linear: dy itself, and no da. */
+typedef struct {
+    int kind;
+    ptrdiff_t r0, r1, columns;
+    const void *dy, *y; /* rows: dy's dy_row reals apart, the others' columns */
+    ptrdiff_t dy_row;
+    void *da;
+    double *sums; /* columns */
+} fr_slope;
+
+/* dz[r] = factor (total e^(z - top) / sum - t): sum of the e^(z - top), total of t, for rows [r0, r1) of z; t is 1 at a
+ * class, or a distribution, or, for a plain softmax, missing. */
+typedef struct {
+    ptrdiff_t r0, r1, classes;
+    const void *z;
+    const long long *number; /* the class of each row, or NULL */
+    const void *target;      /* rows of t, or NULL */
+    const void *factor;      /* of each row, factor_step apart; NULL: dz is scratch */
+    ptrdiff_t factor_step;
+    void *sums, *totals, *picked; /* of each row: sum, total, and that of t (z - top); or NULL */
+    void *dz;                     /* rows dz_row apart: 0 where it is scratch */
+    ptrdiff_t dz_row;
+} fr_crossentropy;
+
+/* y = x m for the tiles [first, last) of FR_DROP_TILE places; m: dropout.h. */
+typedef struct {
+    ptrdiff_t first, last, count; /* count: places of the whole array */
+    unsigned long long key, passes;
+    unsigned number;    /* tells the masks of one pass apart */
+    unsigned threshold; /* of 65536: what is dropped */
+    double scale;       /* 1 / (1 - rate) */
+    const void *x;      /* the whole array; NULL: y = m */
+    void *y;
+} fr_drop;
+enum { FR_DROP_TILE = 64 };
+
 /* Everything one ISA offers for one dtype. */
 typedef struct {
     ptrdiff_t vector, itemsize; /* V, bytes of a real */
@@ -149,11 +204,17 @@ typedef struct {
     /* slots [first, first + G) of (P, M, S, V) -> (M, G.H), rows ld apart */
     void (*unpack)(void *w, ptrdiff_t ld, const void *packed, ptrdiff_t M, ptrdiff_t H, int G, const int *order,
                    int slots, int first);
-    void (*activate)(int kind, ptrdiff_t n, const void *x, void *y); /* 0 sigmoid, 1 tanh: for the tests of accuracy */
     /* elements [begin, end) of a variable, with an index rows [begin, end) */
     void (*update)(const fr_update *, ptrdiff_t begin, ptrdiff_t end);
     double (*squares)(const void *x, ptrdiff_t n);
     void (*add_rows)(void *out, const int64_t *index, const void *rows, ptrdiff_t count, ptrdiff_t columns);
+
+    void (*activate)(int kind, ptrdiff_t n, const void *x, void *y); /* y may be x */
+    void (*slope)(const fr_slope *);
+    void (*crossentropy)(const fr_crossentropy *);
+    void (*dots)(const fr_dots *);
+    void (*spread)(const fr_spread *);
+    void (*drop)(const fr_drop *);
 } fr_kernels;
 
 /* dispatch.c: the only place that knows the names of ISAs. */

@@ -14,6 +14,8 @@
 #include <immintrin.h>
 #elif defined(__ARM_NEON) && defined(__aarch64__)
 #include <arm_neon.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 
 #if defined(__AVX512F__)
@@ -49,6 +51,7 @@ enum { V = VECTOR_BYTES / sizeof(real) };
 typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
 typedef real vec_unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 typedef integer ivec __attribute__((vector_size(VECTOR_BYTES)));
+typedef uint64_t words __attribute__((vector_size(VECTOR_BYTES)));
 
 #define INLINE static inline __attribute__((always_inline))
 /* a loop over a few registers, unrolled whole */
@@ -162,6 +165,32 @@ INLINE void reciprocals(const int n, vec *d)
     EACH(i, n) d[i] = fma_(r[i], e[i], r[i]);
 #else
     EACH(i, n) d[i] = all(1) / d[i];
+#endif
+}
+
+/* halves on each other until one lane is left */
+INLINE real sum_lanes(vec x)
+{
+    real lanes[V];
+    store(lanes, x);
+    EACH(step, 5)
+        for (int i = 0, n = V >> step >> 1; i < n; i++) lanes[i] += lanes[i + n];
+    return lanes[0];
+}
+
+/* the 64 bits of a . b, of the low halves of each lane */
+INLINE words multiply_halves(words a, words b)
+{
+#if defined(__AVX512F__)
+    return (words)_mm512_mul_epu32((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+    return (words)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+    return (words)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b));
+#elif defined(__SSE2__)
+    return (words)_mm_mul_epu32((__m128i)a, (__m128i)b);
+#else
+    return (a & 0xFFFFFFFFu) * (b & 0xFFFFFFFFu);
 #endif
 }
 

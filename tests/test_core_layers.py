@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from layer_checks import check_gradients
 
+from fastrnn._core.dropout import drop
 from fastrnn.activations import ACTIVATIONS
 from fastrnn.layers import LSTM, Activation, Dropout, Flatten, Masking, RepeatVector, Reshape, SpatialDropout1D
 
@@ -63,6 +64,57 @@ def test_what_every_layer_does(name: str) -> None:
 # --- dropout ----------------------------------------------------------------------------------------------------
 
 
+def philox(counter: np.ndarray, key: int) -> np.ndarray:
+    """Philox4x32-7 of counters (n, 4), as in Salmon et al., section 3."""
+    low = np.uint64(0xFFFFFFFF)
+    c = [column.astype(np.uint64) for column in counter.T]
+    k0, k1 = key & 0xFFFFFFFF, key >> 32
+    for _ in range(7):
+        first, second = c[0] * np.uint64(0xD2511F53), c[2] * np.uint64(0xCD9E8D57)
+        shift = np.uint64(32)
+        c = [second >> shift ^ c[1] ^ np.uint64(k0), second & low, first >> shift ^ c[3] ^ np.uint64(k1), first & low]
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return np.stack(c, axis=-1)
+
+
+def test_the_generator_is_philox() -> None:
+    """Known answers of Random123, then every place of a mask by the plain formula."""
+    answers = [
+        ([0, 0, 0, 0], 0, [0x5F6FB709, 0x0D893F64, 0x4F121F81, 0x4F730A48]),
+        ([0xFFFFFFFF] * 4, 2**64 - 1, [0x5207DDC2, 0x45165E59, 0x4D8EE751, 0x8C52F662]),
+        ([0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344], 0x299F31D0A4093822,
+         [0x4DFCCABA, 0x190A87F0, 0xC47362BA, 0xB6B5242A]),
+    ]  # fmt: skip
+    for counter, key, wanted in answers:
+        assert philox(np.array([counter]), key)[0].tolist() == wanted
+    key, passes, number, rate = 0x299F31D0A4093822, 0x0370734413198A2E, 3, 0.3
+    for size in (1, 63, 64, 65, 1000):
+        tiles = -(-size // 64)
+        counter = np.zeros((8 * tiles, 4), np.int64)
+        counter[:] = 0, number, passes & 0xFFFFFFFF, passes >> 32
+        counter[:, 0] = np.arange(8 * tiles)
+        # a tile: the first two words of its 8 counters, then the other two, the low 16 bits of each first
+        words = philox(counter, key).reshape(tiles, 8, 2, 2).transpose(0, 2, 1, 3)[..., np.newaxis]
+        draws = (words >> np.array([0, 16], np.uint64) & np.uint64(0xFFFF)).reshape(-1)[:size]
+        for dtype in ("float32", "float64"):
+            mask = drop(None, np.empty(size, dtype), key, passes, number, rate, 1)
+            np.testing.assert_array_equal(
+                mask, np.where(draws >= int(rate * 65536), np.array(1 / (1 - rate), dtype), 0)
+            )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dropout_does_not_depend_on_the_team(dtype: str) -> None:
+    x = data(300, 1001, dtype=dtype)
+    y = drop(x, np.empty_like(x), 5, 6, 7, 0.4, 1)
+    np.testing.assert_array_equal(y, x * drop(None, np.empty_like(x), 5, 6, 7, 0.4, 1))
+    for threads in (2, 3):
+        assert drop(x, np.empty_like(x), 5, 6, 7, 0.4, threads).tobytes() == y.tobytes()
+    assert drop(x, x, 5, 6, 7, 0.4, 2).tobytes() == y.tobytes()
+    x[0] = np.nan
+    assert np.isnan(drop(x, np.empty_like(x), 5, 6, 7, 0.4, 2)[0]).all()  # 0 NaN is NaN
+
+
 @pytest.mark.parametrize("rate", [0.1, 0.25, 0.35, 0.5, 0.9])
 def test_dropout_drops_its_share_and_keeps_the_mean(rate: float) -> None:
     x = np.ones((100, 200), np.float32)
@@ -82,6 +134,13 @@ def test_dropped_places_do_not_depend_on_each_other() -> None:
     for distance in (1, 2, 3, 4, 5, 8, 16, 1024, 64 * 1024):
         correlation = float((signs[distance:] * signs[:-distance]).mean())
         assert abs(correlation) < 5 / np.sqrt(signs.size - distance), distance
+
+
+def test_the_way_back_drops_what_its_forward_dropped() -> None:
+    layer, x = Dropout(0.5, seed=3), np.ones((7, 31), np.float32)
+    y = layer(x, training=True)
+    layer.set_state({"dropout": np.array([1, 2])})  # not what stands now
+    np.testing.assert_array_equal(layer.backward(x), y)
 
 
 def test_every_pass_drops_anew_and_a_state_goes_on() -> None:

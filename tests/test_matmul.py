@@ -79,3 +79,33 @@ def test_a_row_is_added_to_every_row(dtype: str, backend: str, monkeypatch: pyte
         matmul.matmul(a, b, False, False, out, 2, row)
         # as above, the row's elements being up to 65
         np.testing.assert_allclose(out, want + row, rtol=0, atol=80 * max(1, shape[1]) * np.finfo(dtype).eps)
+
+
+# a batch of any size times what has few columns, few rows, one of either, or a last panel that is almost empty
+NARROW = [(64, 3000, 1), (7, 300, 2), (50, 257, 5), (40, 1, 56), (9, 2, 700), (33, 256, 65), (70, 40, 17), (300, 3, 3)]
+NARROW += [(1, 1000, 1), (0, 9, 1), (5, 2100, 3), (256, 70, 9), (65, 500, 34), (2, 500, 100), (3, 64, 2000)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("ta", "tb"), [(False, False), (True, False), (False, True)])
+def test_narrow_products(ta: bool, tb: bool, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTRNN_MATMUL", "own")
+    for shape in NARROW:
+        a, b, want = operands(shape, dtype, ta, tb)
+        got = [functional.matmul(a, b, transpose_a=ta, transpose_b=tb, num_threads=n) for n in (1, 2, 3)]
+        bound = 4 * shape[1] * np.finfo(dtype).eps
+        np.testing.assert_allclose(got[0], want, rtol=0, atol=bound)
+        assert got[0].tobytes() == got[1].tobytes() == got[2].tobytes()
+        # rows that lie apart, on every side
+        wide, wide_a, wide_b = (np.full((x.shape[0], x.shape[1] + 3), 7, dtype) for x in (got[0], a, b))
+        wide_a[:, :-3], wide_b[:, :-3], out = a, b, wide[:, :-3]
+        functional.matmul(wide_a[:, :-3], wide_b[:, :-3], transpose_a=ta, transpose_b=tb, out=out)
+        np.testing.assert_array_equal(out, got[0])
+        assert (wide[:, -3:] == 7).all()
+        if not ta and shape[0] > 1:  # nor does a row know its neighbours
+            alone = functional.matmul(a[1:2], b, transpose_b=tb)
+            np.testing.assert_array_equal(alone[0], got[0][1])
+        if not ta:
+            row = np.linspace(-1, 1, shape[2]).astype(dtype)
+            matmul.matmul(a, b, ta, tb, out, 2, row)
+            np.testing.assert_allclose(out, want + row, rtol=0, atol=2 * bound)

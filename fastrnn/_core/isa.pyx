@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from fastrnn._core.kernels cimport fr_isa, fr_isa_supported, fr_isas, fr_kernels
+from fastrnn._core.kernels cimport FR_SIGMOID, FR_TANH, fr_isa, fr_isa_supported, fr_isas, fr_kernels
 
 cdef const fr_isa *chosen = NULL
 
@@ -44,7 +44,8 @@ def activate(str kind, x):
     x = np.ascontiguousarray(x)
     y = np.empty_like(x)
     cdef Py_ssize_t source = x.ctypes.data, target = y.ctypes.data, size = x.size
-    kernels(x.itemsize).activate(0 if kind == "sigmoid" else 1, size, <const void *> source, <void *> target)
+    cdef int code = FR_SIGMOID if kind == "sigmoid" else FR_TANH
+    kernels(x.itemsize).activate(code, size, <const void *> source, <void *> target)
     return y
 
 

@@ -11,6 +11,7 @@ cdef extern from "fastrnn.h" nogil:
         FR_TANH
         FR_RELU
         FR_LINEAR
+        FR_SIGMOID
         FR_MAX_GATES
         FR_OUTER_ROWS
         FR_OUTER_PADDING
@@ -26,6 +27,7 @@ cdef extern from "fastrnn.h" nogil:
         FR_ADAM
         FR_UPDATE_SLOTS
         FR_NUMBERS
+        FR_DROP_TILE
 
     ctypedef struct fr_product:
         Py_ssize_t rows, p0, p1
@@ -95,6 +97,51 @@ cdef extern from "fastrnn.h" nogil:
         const void *g
         const int64_t *index
         Py_ssize_t count, columns
+    ctypedef struct fr_dots:
+        Py_ssize_t r0, r1, K, N
+        const void *a
+        const void *b
+        Py_ssize_t a_row, b_row, c_row
+        void *c
+        const void *seed
+
+    ctypedef struct fr_spread:
+        Py_ssize_t r0, r1, j0, j1, K
+        const void *a
+        const void *b
+        Py_ssize_t a_k, a_row, b_row, c_row
+        void *c
+        const void *seed
+
+    ctypedef struct fr_slope:
+        int kind
+        Py_ssize_t r0, r1, columns
+        const void *dy
+        const void *y
+        Py_ssize_t dy_row
+        void *da
+        double *sums
+
+    ctypedef struct fr_crossentropy:
+        Py_ssize_t r0, r1, classes
+        const void *z
+        const long long *number
+        const void *target
+        const void *factor
+        Py_ssize_t factor_step
+        void *sums
+        void *totals
+        void *picked
+        void *dz
+        Py_ssize_t dz_row
+
+    ctypedef struct fr_drop:
+        Py_ssize_t first, last, count
+        unsigned long long key, passes
+        unsigned int number, threshold
+        double scale
+        const void *x
+        void *y
 
     ctypedef struct fr_kernels:
         Py_ssize_t vector, itemsize
@@ -111,6 +158,11 @@ cdef extern from "fastrnn.h" nogil:
         void (*update)(const fr_update *, Py_ssize_t, Py_ssize_t) noexcept nogil
         double (*squares)(const void *, Py_ssize_t) noexcept nogil
         void (*add_rows)(void *, const int64_t *, const void *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*slope)(const fr_slope *) noexcept nogil
+        void (*crossentropy)(const fr_crossentropy *) noexcept nogil
+        void (*dots)(const fr_dots *) noexcept nogil
+        void (*spread)(const fr_spread *) noexcept nogil
+        void (*drop)(const fr_drop *) noexcept nogil
 
     ctypedef struct fr_isa:
         const char *name

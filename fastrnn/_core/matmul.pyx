@@ -17,7 +17,7 @@ cimport numpy as cnp
 from libc.string cimport memcpy, memset
 
 from fastrnn._core.isa cimport kernels
-from fastrnn._core.kernels cimport FR_OUTER_PADDING, FR_OUTER_ROWS, fr_kernels, fr_outer, fr_product
+from fastrnn._core.kernels cimport FR_OUTER_PADDING, FR_OUTER_ROWS, fr_dots, fr_kernels, fr_outer, fr_product, fr_spread
 from fastrnn._core.memory cimport Memory
 from fastrnn._core.threads cimport run_team
 
@@ -29,6 +29,10 @@ BLAS_FROM = 1e9
 # Operations a second one thread does, roughly, and the seconds below which a team does not pay.
 cdef double RATE = 1e11
 cdef double TEAM = 30e-6
+# The rate of a product with a narrow side, which waits for memory.
+cdef double NARROW_RATE = 1e10
+# Rows, columns or k that `spread` takes; a tile's panels are quicker from 4 on.
+cdef Py_ssize_t FEW = 3
 
 cdef enum:
     BLOCK_BYTES = 256 * 1024
@@ -138,6 +142,112 @@ cdef void list_rows(const void **rows, array, Py_ssize_t count):
         rows[i] = base + i * stride
 
 
+cdef struct Narrow:
+    const fr_kernels *kernels
+    fr_dots dots
+    fr_spread spread
+
+
+cdef void dots_team(void *context, int member, int members) noexcept nogil:
+    cdef Narrow *q = <Narrow *> context
+    cdef fr_dots d = q.dots
+    d.r0, d.r1 = q.dots.r1 * member // members, q.dots.r1 * (member + 1) // members
+    q.kernels.dots(&d)
+
+
+cdef void spread_team(void *context, int member, int members) noexcept nogil:
+    cdef Narrow *q = <Narrow *> context
+    cdef fr_spread d = q.spread
+    cdef Py_ssize_t V = q.kernels.vector, P = (q.spread.j1 + V - 1) // V
+    if d.r1 >= 8 * members:
+        d.r0, d.r1 = q.spread.r1 * member // members, q.spread.r1 * (member + 1) // members
+    else:
+        d.j0, d.j1 = P * member // members * V, min(q.spread.j1, P * (member + 1) // members * V)
+    q.kernels.spread(&d)
+
+
+cdef inline Py_ssize_t row_stride(array):
+    return cnp.PyArray_STRIDES(array)[0] // cnp.PyArray_ITEMSIZE(array)
+
+
+cdef int narrow_members(out, Py_ssize_t inner, int threads):
+    return 1 if 2.0 * out.shape[0] * out.shape[1] * inner / NARROW_RATE < TEAM else threads
+
+
+cdef bint few_columns(Py_ssize_t N, Py_ssize_t K, Py_ssize_t V):
+    """Are dot products quicker than a panel? They cost N (K / V + 12), a panel's row K / 2: the batch has no say."""
+    return N == 1 or 2 * N * (K + 12 * V) <= K * V
+
+
+cdef dots(a, b, out, int threads, row):
+    """out = a.b^T + row, b (N, K)."""
+    cdef Narrow q
+    q.kernels = kernels(out.dtype.itemsize)
+    q.dots.r1, q.dots.K, q.dots.N = a.shape[0], a.shape[1], b.shape[0]
+    q.dots.a, q.dots.b, q.dots.c = cnp.PyArray_DATA(a), cnp.PyArray_DATA(b), cnp.PyArray_DATA(out)
+    q.dots.a_row, q.dots.b_row, q.dots.c_row = row_stride(a), row_stride(b), row_stride(out)
+    q.dots.seed = NULL if row is None else cnp.PyArray_DATA(row)
+    threads = narrow_members(out, q.dots.K, threads)
+    with nogil:
+        run_team(dots_team, &q, threads)
+
+
+cdef spread(a, b, bint transpose_a, out, int threads, row):
+    """out = op(a).b + row."""
+    cdef Narrow q
+    cdef Py_ssize_t stride = row_stride(a)
+    q.kernels = kernels(out.dtype.itemsize)
+    q.spread.r0, q.spread.r1, q.spread.j0, q.spread.j1 = 0, out.shape[0], 0, out.shape[1]
+    q.spread.K = b.shape[0]
+    q.spread.a, q.spread.b, q.spread.c = cnp.PyArray_DATA(a), cnp.PyArray_DATA(b), cnp.PyArray_DATA(out)
+    q.spread.a_k, q.spread.a_row = stride if transpose_a else 1, 1 if transpose_a else stride
+    q.spread.b_row, q.spread.c_row = row_stride(b), row_stride(out)
+    q.spread.seed = NULL if row is None else cnp.PyArray_DATA(row)
+    threads = narrow_members(out, q.spread.K, threads)
+    with nogil:
+        run_team(spread_team, &q, threads)
+
+
+cdef rows_of_transpose(b):
+    """b^T with contiguous rows: a view of b where it is one column, as the weights of a single output are."""
+    if b.shape[1] == 1 and row_stride(b) == 1:
+        return b.T
+    return np.ascontiguousarray(b.T)
+
+
+cdef bint narrow(a, b, bint transpose_a, bint transpose_b, out, int threads, row):
+    """The product, if it has a narrow side: False if it has none, and nothing is done."""
+    cdef Py_ssize_t rows = out.shape[0], N = out.shape[1], K = a.shape[0] if transpose_a else a.shape[1]
+    cdef Py_ssize_t V = kernels(out.dtype.itemsize).vector, tail = N % V
+    if K == 0:
+        return False
+    if not transpose_a:
+        if K <= FEW:
+            spread(a, rows_of_transpose(b) if transpose_b else b, False, out, threads, row)
+        elif few_columns(N, K, V):
+            dots(a, b if transpose_b else rows_of_transpose(b), out, threads, row)
+        elif N > V and tail and few_columns(tail, K, V):  # the last panel would be almost empty
+            last = b[N - tail:] if transpose_b else np.ascontiguousarray(b[:, N - tail:].T)
+            dots(a, last, out[:, N - tail:], threads, None if row is None else row[N - tail:])
+            own(a, b[:N - tail] if transpose_b else b[:, :N - tail], False, transpose_b, out[:, :N - tail], threads,
+                None if row is None else row[:N - tail])
+        else:
+            return False
+        return True
+    if rows <= FEW:
+        spread(a, b, True, out, threads, row)
+    elif N == 1 and row_stride(out) == 1:
+        spread(b, a, True, out.T, threads, row)
+    elif N <= FEW or 8 * N * ((rows + V - 1) // V) <= 7 * rows * ((N + V - 1) // V):
+        # (b^T.a)^T, whose panels are full
+        turned = np.empty((N, rows), out.dtype)
+        own(b, a, True, False, turned, threads)
+        out[...] = turned.T
+    else:
+        return False
+    return True
+
+
 def own(a, b, bint transpose_a, bint transpose_b, out, int threads, row=None):
     """out = op(a).op(b) by the kernels; a^T.b^T is not among the products a network needs, so b is copied for it.
 
@@ -150,6 +260,8 @@ def own(a, b, bint transpose_a, bint transpose_b, out, int threads, row=None):
     cdef int order = 0
     if transpose_a and transpose_b:
         b, transpose_b = np.ascontiguousarray(b.T), False
+    if narrow(a, b, transpose_a, transpose_b, out, threads, row):
+        return out
     q.kernels = kernels(out.dtype.itemsize)
     real, V = q.kernels.itemsize, q.kernels.vector
     q.rows, q.N = out.shape[0], out.shape[1]

@@ -108,7 +108,9 @@ cdef empty(int axes, const Py_ssize_t *shape, int type_number):
 
 
 def empty_sequence(tuple shape, dtype):
-    """`numpy.empty(shape, dtype)` of three axes, float32 or float64, of memory that is used again."""
-    cdef Py_ssize_t sizes[3]
-    sizes[0], sizes[1], sizes[2] = shape
-    return empty(3, sizes, cnp.NPY_FLOAT if dtype.itemsize == 4 else cnp.NPY_DOUBLE)
+    """`numpy.empty(shape, dtype)`, float32 or float64, of memory that is used again."""
+    cdef Py_ssize_t sizes[cnp.NPY_MAXDIMS]
+    cdef int axis
+    for axis in range(len(shape)):
+        sizes[axis] = shape[axis]
+    return empty(len(shape), sizes, cnp.NPY_FLOAT if dtype.itemsize == 4 else cnp.NPY_DOUBLE)

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastrnn import activations, validate
+from fastrnn._core.dropout import drop
+from fastrnn._core.memory import empty_sequence
 from fastrnn.layers.base import Fixed, Layer, RandomMasks, Shape
 
 
@@ -62,13 +64,20 @@ class Dropout(Layer):
         """
         y = validate.array("x", x, self.dtype)
         if training:
-            mask = None
-            if self.rate:
-                mask = self._drops.draw(self._mask_shape(y.shape), self.rate, self.dtype)
+            shape, mask, stand = y.shape, None, (self._drops.key, self._drops.passes)
+            if self.rate and self._mask_shape(shape) == shape:
+                y = self._dropped(y, stand)
+            elif self.rate:
+                mask = self._drops.draw(self._mask_shape(shape), self.rate, self.dtype)
                 y = y * mask
-            self.remember(y.shape, mask)
+            self.remember(shape, mask, stand)
             self._drops.passes += 1
         return y
+
+    def _dropped(self, x: np.ndarray, stand: tuple[int, int]) -> np.ndarray:
+        """x m / (1 - rate), each place with an m of its own: that of this key and pass."""
+        y = empty_sequence(x.shape, x.dtype)
+        return drop(np.ascontiguousarray(x), y, *stand, 0, self.rate, validate.threads(None))
 
     def _mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """`noise_shape` for an x of this shape."""
@@ -81,11 +90,15 @@ class Dropout(Layer):
 
     def backward(self, dy: Any, *, need_dx: bool = True) -> np.ndarray | None:
         """dx = dy m / (1 - rate)."""
-        shape, mask = self.recall()
+        shape, mask, stand = self.recall()
         dx = validate.array("dy", dy, self.dtype, shape)
         if not need_dx:
             return None
-        return dx if mask is None else dx * mask
+        if mask is not None:
+            dx = dx * mask
+        elif self.rate:
+            dx = self._dropped(dx, stand)
+        return dx
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """That of the input."""

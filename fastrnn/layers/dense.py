@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastrnn import activations, initializers, regularizers, validate
+from fastrnn._core import elementwise
 from fastrnn._core.matmul import matmul
+from fastrnn._core.memory import empty_sequence
 from fastrnn.layers.base import Fixed, Layer, Shape, Variable, no_constraint
 
 
@@ -57,6 +59,9 @@ class Dense(Layer):
         super().__init__(**common)
         self.units = validate.count("units", units, minimum=1)
         self.activation = activations.get(activation)
+        # its name, if the kernels have it
+        own = activations.ACTIVATIONS.get(self.activation.name) is self.activation
+        self._kernel = self.activation.name if own and self.activation.name in elementwise.KINDS else None
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.check("kernel_initializer", kernel_initializer)
         self.bias_initializer = initializers.check("bias_initializer", bias_initializer)
@@ -95,13 +100,13 @@ class Dense(Layer):
         inputs = self.kernel.shape[0]
         if x.ndim < 2 or x.shape[-1] != inputs:
             raise ValueError(f"x must have shape (..., {inputs}), got {x.shape}")
-        y = np.empty((*x.shape[:-1], self.units), self.dtype)
-        bias = None if self.bias is None else self.bias.value
-        matmul(self._rows(x), self.kernel.value, False, False, self._rows(y), validate.threads(None), bias)
+        y = empty_sequence((*x.shape[:-1], self.units), self.dtype)
+        bias, threads = None if self.bias is None else self.bias.value, validate.threads(None)
+        matmul(self._rows(x), self.kernel.value, False, False, self._rows(y), threads, bias)
         if training and self.activation.of_input:
             self.remember(x, y)
             return self.activation.forward(y)
-        y = self.activation.forward(y, out=y)
+        y = elementwise.activate(self._kernel, y, threads) if self._kernel else self.activation.forward(y, out=y)
         if training and self.activation.name == "linear":
             self.remember(x, None)
         elif training:
@@ -126,16 +131,19 @@ class Dense(Layer):
         x, kept = self.recall()
         dy = validate.array("dy", dy, self.dtype, (*x.shape[:-1], self.units))
         # da: the gradient before the activation
-        da = self._rows(dy if kept is None else self.activation.backward(dy, kept))
         threads = validate.threads(None)
+        if kept is not None and self._kernel is not None:
+            da, sums = elementwise.slope(self._kernel, self._rows(dy), self._rows(kept), threads)
+        else:
+            da = self._rows(dy if kept is None else self.activation.backward(dy, kept))
+            da, sums = elementwise.slope("linear", da, None, threads)
         dkernel = np.empty(self.kernel.shape, self.dtype)
         self.kernel.grad = matmul(self._rows(x), da, True, False, dkernel, threads)
         if self.bias is not None:
-            # in float64: this sum runs over every row and step, one after the other
-            self.bias.grad = da.sum(axis=0, dtype=np.float64).astype(self.dtype)
+            self.bias.grad = sums
         if not need_dx:
             return None
-        dx = np.empty(x.shape, self.dtype)
+        dx = empty_sequence(x.shape, self.dtype)
         matmul(da, self.kernel.value, False, True, self._rows(dx), threads)
         return dx
 

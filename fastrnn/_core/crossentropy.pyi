@@ -1,0 +1,6 @@
+import numpy as np
+
+def crossentropy(
+    z: np.ndarray, true: np.ndarray, factor: np.ndarray | None, threads: int
+) -> tuple[np.ndarray, np.ndarray | None]: ...
+def softmax(z: np.ndarray, y: np.ndarray, threads: int) -> np.ndarray: ...

@@ -1,0 +1,6 @@
+import numpy as np
+
+KINDS: dict[str, int]
+
+def activate(name: str, y: np.ndarray, threads: int) -> np.ndarray: ...
+def slope(name: str, dy: np.ndarray, y: np.ndarray | None, threads: int) -> tuple[np.ndarray, np.ndarray]: ...
