@@ -346,19 +346,21 @@ class Sequential(Trainable):
         OSError
             From the file system.
         """
-        other = load_model(path)
+        other = load_model(path, compile=False)
         if not self.built and other.input_shape is not None:
             self.build(self._declared_shape() or other.input_shape)
         self.set_weights([variable.value for variable in other.variables])
 
 
-def load_model(path: str | os.PathLike[str]) -> Sequential:
+def load_model(path: str | os.PathLike[str], compile: bool = True) -> Sequential:
     """The model that `Sequential.save` wrote, or Keras, ready to predict, or to be trained further to the same bits.
 
     Parameters
     ----------
     path : path-like
         Taken as a file of Keras's if it ends in .h5, .hdf5 or .keras.
+    compile : bool
+        False leaves out optimizer, loss and metrics, which then may be such as there are not here.
 
     Raises
     ------
@@ -368,24 +370,24 @@ def load_model(path: str | os.PathLike[str]) -> Sequential:
     OSError
         From the file system.
     """
-    return load_checkpoint(path)[0]
+    return load_checkpoint(path, compile)[0]
 
 
-def load_checkpoint(path: str | os.PathLike[str]) -> tuple[Sequential, Any]:
+def load_checkpoint(path: str | os.PathLike[str], compile: bool = True) -> tuple[Sequential, Any]:
     """The model, as by `load_model`, and the `state` that was saved with it (None if none was)."""
     from fastrnn import saving
 
     if is_keras(path):
         from fastrnn.io import keras_h5
 
-        return keras_h5.load(path), None
+        return keras_h5.load(path, compile), None
     content, arrays = saving.read(path)
     with saving.refusing(path):
-        model = _restore(content, arrays)
+        model = _restore(content, arrays, compile)
     return model, content.get("state")
 
 
-def _restore(content: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> Sequential:
+def _restore(content: Mapping[str, Any], arrays: dict[str, np.ndarray], compile: bool) -> Sequential:
     """The model of a file's content."""
     if "layers" not in content["model"]:
         raise ValueError("it holds no Sequential; Seq2Seq.load reads those of a Seq2Seq")
@@ -394,13 +396,12 @@ def _restore(content: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> Seque
         model.restore(content["model"]["input_shape"], arrays)
     elif model._declared_shape() is not None:
         raise ValueError("its first layer declares an input, but it is not built")  # building it takes memory
-    model._take_up(content["compiled"], arrays)
+    model._take_up(content["compiled"], arrays, compile)
     model._used = True
     return model
 
 
 def is_keras(path: str | os.PathLike[str]) -> bool:
-    """Whether a path ends as a file of Keras's."""
     """Whether a path ends as a file of Keras's."""
     return os.fspath(path).lower().endswith(KERAS_ENDINGS)
 

@@ -593,8 +593,14 @@ class Seq2Seq(Trainable):
         saving.write(path, {"model": model.get_config(), "compiled": model._compilation()}, model._state())
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str], compile: bool = True) -> Self:
         """The model that `save` wrote, ready to write, or to be trained further to the same bits.
+
+        Parameters
+        ----------
+        path : path-like
+        compile : bool
+            False leaves out optimizer, loss and metrics, which then may be such as there are not here.
 
         Raises
         ------
@@ -614,12 +620,12 @@ class Seq2Seq(Trainable):
             model = cls._from_layers(config)
             model.encoder.restore(config["input_shape"], arrays)
             model.decoder.restore((None, None), arrays)
-            model._take_up(content["compiled"], arrays)
+            model._take_up(content["compiled"], arrays, compile)
         return model
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Take the weights of a file that `save` or `save_weights` wrote; on an error none has changed."""
-        other = type(self).load(path)
+        other = type(self).load(path, compile=False)
         if not self.built and other.encoder.input_shape is not None:
             self.build(other.encoder.input_shape)
         self.set_weights([variable.value for variable in other.variables])

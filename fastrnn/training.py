@@ -775,11 +775,13 @@ class Trainable:
             ]
         return described
 
-    def _take_up(self, compiled: Mapping[str, Any] | None, arrays: dict[str, np.ndarray]) -> None:
-        """Go on as a file says: what layers carry, and what `_compilation` gave. No array may be left."""
+    def _take_up(self, compiled: Mapping[str, Any] | None, arrays: dict[str, np.ndarray], compile: bool) -> None:
+        """Go on as a file says: what layers carry, and what `_compilation` gave, if asked. No array may be left."""
         for layer in self.layers:
             layer.set_state(taken(arrays, f"carried/{layer.name}/"))
-        if compiled is not None:
+        if not compile:
+            taken(arrays, "optimizer/")
+        elif compiled is not None:
             loss, of_optimizer = compiled["loss"], compiled["optimizer"]
             optimizer = optimizers.get(of_optimizer["class"], **of_optimizer["config"])
             optimizer.set_state(taken(arrays, "optimizer/"))

@@ -449,6 +449,41 @@ def test_what_a_file_says_of_compile_is_not_trusted(tmp_path: Path, edit: Any, m
         load_model(tmp_path / "model")
 
 
+@pytest.mark.parametrize("name", ["rnn.fastrnn", "rnn.h5", "rnn.keras"])
+def test_a_model_can_be_loaded_without_its_compilation(tmp_path: Path, name: str) -> None:
+    if name != "rnn.fastrnn":
+        pytest.importorskip("h5py")
+    path, x = tmp_path / name, np.random.default_rng(0).standard_normal((6, 5, 3))
+    model = Sequential([LSTM(4, input_shape=(5, 3), seed=1), Dense(2, activation="softmax", seed=2)])
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    model.train_on_batch(x, np.eye(2)[[0, 1, 0, 1, 0, 1]])
+    model.save(path)
+    loaded = load_model(path, compile=False)
+    assert loaded.optimizer is None and loaded.loss is None and loaded.metrics == [] and same_bits(loaded, model)
+    with pytest.raises(RuntimeError, match="is not compiled"):
+        loaded.fit(x, x)
+    loaded.compile("sgd", "mse")
+    assert load_model(path).optimizer is not None
+
+
+def test_without_its_compilation_what_is_not_registered_here_does_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    model = Sequential([Dense(1, input_shape=(3,))])
+    model.compile("adam", "mse")
+    model.train_on_batch(np.ones((2, 3)), np.ones(2))
+    model.save(path)
+    content, arrays = saving.read(path)
+    content["compiled"]["optimizer"]["class"] = content["compiled"]["loss"]["class"] = "theirs"
+    saving.write(path, content, arrays)
+    with pytest.raises(ValueError, match="cannot load .*must be one of"):
+        load_model(path)
+    assert same_bits(load_model(path, compile=False), model)
+    model.load_weights(path)
+    saving.write(path, content, {**arrays, "other": np.zeros(3)})
+    with pytest.raises(ValueError, match="nothing in the model takes other"):
+        load_model(path, compile=False)
+
+
 def test_a_declared_model_that_is_not_built_takes_no_memory(tmp_path: Path) -> None:
     model = Sequential([Dense(1, input_shape=(3,))])
     model.compile("sgd", "mse")

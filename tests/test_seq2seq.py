@@ -969,6 +969,8 @@ def test_callbacks_keep_the_best(tmp_path: Path) -> None:
     ]
     model.fit(x, y, epochs=3, verbose=0, callbacks=callbacks, seed=1)
     assert same_bits(Seq2Seq.load(tmp_path / "whole"), model)
+    bare = Seq2Seq.load(tmp_path / "whole", compile=False)
+    assert same_bits(bare, model) and bare.optimizer is None and bare.loss is None
     other = reverser(units=8)
     other.load_weights(tmp_path / "weights")
     assert same_bits(other, model)
