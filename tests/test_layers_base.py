@@ -209,12 +209,24 @@ def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], messag
         Scale(**arguments)
 
 
-@pytest.mark.parametrize(
-    ("class_name", "name"),
-    [("LSTM", "lstm"), ("SimpleRNN", "simple_rnn"), ("Dense", "dense"), ("BatchNorm2", "batch_norm2")],
-)
-def test_default_names_are_keras_names(class_name: str, name: str) -> None:
-    assert snake_case(class_name) == name
+# what keras.src.utils.naming.to_snake_case of Keras 3 makes of the classes
+KERAS_NAMES = {
+    "Activation": "activation",
+    "Bidirectional": "bidirectional",
+    "Dense": "dense",
+    "Dropout": "dropout",
+    "Embedding": "embedding",
+    "Flatten": "flatten",
+    "GRU": "gru",
+    "LSTM": "lstm",
+    "LayerNormalization": "layer_normalization",
+    "Masking": "masking",
+    "RepeatVector": "repeat_vector",
+    "Reshape": "reshape",
+    "SimpleRNN": "simple_rnn",
+    "SpatialDropout1D": "spatial_dropout1d",
+    "TimeDistributed": "time_distributed",
+}
 
 
 ARGUMENTS: dict[str, Any] = {
@@ -245,6 +257,16 @@ def test_configurations_are_json_and_come_back(name: str) -> None:
     assert again.get_config() == layer.get_config()
     assert (again.name, again.seed, again.dtype) == ("mine", 5, np.float64)
     assert again.declared_shape == (None, 4, 3)
+
+
+@pytest.mark.parametrize("name", sorted(layers.LAYERS))
+def test_default_names_are_those_of_keras(name: str) -> None:
+    assert layers.get(name, **ARGUMENTS.get(name, {"units": 3})).name == KERAS_NAMES[name]
+
+
+@pytest.mark.parametrize(("name", "expected"), [("BatchNorm2", "batch_norm2"), ("RNN2DCell", "rnn2d_cell")])
+def test_names_of_other_classes_follow_the_same_rule(name: str, expected: str) -> None:
+    assert snake_case(name) == expected
 
 
 def test_layers_are_where_keras_has_them() -> None:

@@ -480,6 +480,6 @@ def declared(input_shape: Any, batch_input_shape: Any, input_dim: Any) -> Shape 
 
 
 def snake_case(name: str) -> str:
-    """SimpleRNN -> simple_rnn, LSTM -> lstm: Keras's default names."""
+    """SimpleRNN -> simple_rnn, SpatialDropout1D -> spatial_dropout1d: Keras's default names."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower()
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
