@@ -240,7 +240,7 @@ def test_what_a_run_prints_and_leaves(tmp_path: Path, capsys: pytest.CaptureFixt
     for begin, end, value in rows:
         assert value == f"{learned.losses[int(begin) - 1 : int(end)].mean():.4f}"
         assert int(end) - int(begin) + 1 == min(10, int(end))
-    assert "predicts the same bits" in captured.out
+    assert "predicts the same bits for 1 input\n" in captured.out
 
     # the file holds the state too: the loaded model goes on where the learning ended
     loaded = load_model(folder / wave.MODEL)

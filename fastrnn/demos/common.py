@@ -148,4 +148,4 @@ def keep(model: Sequential, path: Path, x: np.ndarray, state: Any = None) -> Non
     expected, got = model.predict(x, verbose=0), load_model(path).predict(x, verbose=0)
     if (got.dtype, got.shape, got.tobytes()) != (expected.dtype, expected.shape, expected.tobytes()):
         raise RuntimeError(f"{path} does not predict what the model predicts that was saved there")
-    print(f"{path}: saved; loaded again, it predicts the same bits for {len(x):,} inputs")
+    print(f"{path}: saved; loaded again, it predicts the same bits for {len(x):,} input{'s' * (len(x) != 1)}")
