@@ -68,6 +68,23 @@ def test_import_brings_nothing_heavy() -> None:
     assert not heavy & set(loaded)
 
 
+def test_import_brings_all_layers_and_what_keras_calls_the_same() -> None:
+    code = """
+import fastrnn
+missing = [name for name in fastrnn.layers.LAYERS if getattr(fastrnn, name) is not fastrnn.layers.LAYERS[name]]
+assert not missing and set(fastrnn.layers.LAYERS) < set(fastrnn.__all__)
+assert all(hasattr(fastrnn, name) for name in fastrnn.__all__)
+fastrnn.Sequential([fastrnn.layers.GRU(2)]).compile(fastrnn.optimizers.Adam(), fastrnn.losses.MeanSquaredError())
+fastrnn.callbacks.EarlyStopping, fastrnn.metrics.AUC, fastrnn.schedules.ExponentialDecay, fastrnn.utils.to_categorical
+fastrnn.preprocessing.sequence.pad_sequences, fastrnn.preprocessing.text.Tokenizer, fastrnn.datasets.imdb.load_data
+fastrnn.initializers.GlorotUniform, fastrnn.regularizers.L2, fastrnn.activations, fastrnn.seq2seq.Steps
+from fastrnn import *
+from fastrnn.models import Sequential, load_model
+from fastrnn.optimizers import Adam
+"""
+    python(code)
+
+
 def test_denormals_stay_on() -> None:
     code = """
 import numpy as np
