@@ -1,7 +1,8 @@
 """Twenty steps of training from the same weights on the same batches give the losses of PyTorch and of Keras.
 
-The models are the tutorials', as `benchmarks/tutorials.py` times them. Keras is asked where FASTRNN_KERAS_PYTHON names
-an interpreter that has it, with TensorFlow.
+The models are the tutorials', as `benchmarks/tutorials.py` times them, but small; with FASTRNN_FULL_SIZE=1 they are
+trained at full size as well, a minute for each library. Keras is asked where FASTRNN_KERAS_PYTHON names an interpreter
+that has it, with TensorFlow.
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ SYSTEMS = [
     tutorials.char("LSTM", vocabulary=20, units=48, steps=16, batch=8),
 ]
 
+if os.environ.get("FASTRNN_FULL_SIZE", "0") != "0":
+    tame = [*(tutorials.sentiment(cell) for cell in ("LSTM", "GRU")), tutorials.images("SimpleRNN")]
+    # In these the rounding of float32 grows from step to step: within 20 the losses are off those of float64 by 0.4 and
+    # 3 %, PyTorch's by 0.5 and 24 %. In float64 fastrnn and PyTorch differ by less than 1e-10.
+    wild = [tutorials.sentiment("SimpleRNN"), tutorials.forecast("SimpleRNN", dropout=(0, 0, 0))]
+    SYSTEMS += [*tame, *(replace(system, dtype="float64") for system in tame + wild)]
+
 
 def rows(system: System) -> tutorials.Data:
     """Data that can be learnt, so that the losses move."""
@@ -59,7 +67,7 @@ def rows(system: System) -> tutorials.Data:
     return tutorials.Data(x, y, "random")
 
 
-@pytest.fixture(params=SYSTEMS, ids=lambda system: system.name)
+@pytest.fixture(params=SYSTEMS, ids=lambda system: f"{system.name} {system.batch} {system.dtype}")
 def system(request: pytest.FixtureRequest) -> System:
     found: System = request.param
     return found
@@ -131,6 +139,9 @@ def keras() -> Iterator[Worker]:
 
 
 def test_keras_finds_the_same_losses(system: System, problem: str, keras: Worker) -> None:
+    if system.dtype == "float64" and system.name == "forecast SimpleRNN":
+        # of images' losses too it is 4e-6 off in float64 as in float32, and this model makes 3 % of such a difference
+        pytest.skip("Keras's Adam on TensorFlow is not of float64's precision")
     # as it is, Keras on TensorFlow does not follow its own formulas for words that a batch has twice
     idiom = "sum the gradients of a row" if system.whole_numbers else None
     keras.ask("prepare", system=asdict(system), data=problem, idiom=idiom)

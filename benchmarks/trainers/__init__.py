@@ -31,8 +31,9 @@ class System:
     loss: Described
     batch: int
     input_shape: tuple[int, ...]  # without the batch
-    whole_numbers: bool = False  # x is of int32, not float32
+    whole_numbers: bool = False  # x is of int32
     accuracy: bool = False  # is followed in training
+    dtype: str = "float32"  # of weights, and of x and y that are no whole numbers
 
     @classmethod
     def of(cls, described: dict[str, Any]) -> System:

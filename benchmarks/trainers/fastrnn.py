@@ -36,7 +36,7 @@ class Library:
 
 def make(system: System) -> Sequential:
     """The model, built and compiled."""
-    model = Sequential([getattr(layers, name)(**config) for name, config in system.layers])
+    model = Sequential([getattr(layers, name)(dtype=system.dtype, **config) for name, config in system.layers])
     batch = system.batch if system.stateful else None
     model.build((batch, *system.input_shape))
     name, config = system.loss

@@ -46,7 +46,9 @@ class Trainer:
     def __init__(self, system: System, weights: Sequence[np.ndarray], xla: Any, summed: bool) -> None:
         self.system, self.weights = system, weights
         shape = (system.batch if system.stateful else None, *system.input_shape)
-        dtype = "int32" if system.whole_numbers else "float32"
+        keras.config.set_floatx(system.dtype)
+        keras.config.set_dtype_policy(system.dtype)
+        dtype = "int32" if system.whole_numbers else system.dtype
         layers = [getattr(keras.layers, name)(**config) for name, config in system.layers]
         self.model = model = keras.Sequential([keras.Input(batch_shape=shape, dtype=dtype), *layers])
         name, config = system.loss

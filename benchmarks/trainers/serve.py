@@ -41,7 +41,10 @@ class Server:
         self.system = System.of(system)
         with np.load(data) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        self.x, self.y = arrays.pop("x"), arrays.pop("y")
+        self.x, self.y = (
+            each.astype(self.system.dtype, copy=False) if each.dtype.kind == "f" else each
+            for each in (arrays.pop("x"), arrays.pop("y"))
+        )
         weights = [arrays[f"w{number}"] for number in range(len(arrays))]
         idioms = self.library.idioms if trial else [idiom or self.library.idioms[0]]
         trials: dict[str, float] = {}

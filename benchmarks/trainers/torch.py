@@ -152,7 +152,7 @@ class Trainer:
         final = self.system.layers[-1]
         self.model = torch.nn.Sequential(
             *(layer(described, weights, described is final) for described in self.system.layers)
-        )
+        ).to(getattr(torch, self.system.dtype))
         name, config = self.system.optimizer
         self.optimizer = OPTIMIZERS[name]([p for p in self.model.parameters() if p.requires_grad], **config)
 
