@@ -61,6 +61,9 @@ class Callback:
     def on_train_end(self, logs: Logs = None) -> None:
         """After the last epoch, with its figures; not after an error."""
 
+    def on_interrupt(self, logs: Logs = None) -> None:
+        """After a Ctrl-C in training, at the end of a step; the KeyboardInterrupt goes on then. Keras has no such."""
+
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Before an epoch, and before it is taken up again in the middle; counted from 0."""
 
@@ -706,7 +709,7 @@ class BackupAndRestore(Callback):
     All that decides the result is kept: weights, the optimizer with its slots, what layers carry, the random state,
     the position in the data, the history, and what the other callbacks remember. So a run that was interrupted, in the
     middle of an epoch or between two, ends in the same bits as one that was not, provided that it is started again with
-    the same model, data and arguments.
+    the same model, data and arguments. Ctrl-C loses no step: the state is kept then as well.
 
     Parameters
     ----------
@@ -753,12 +756,32 @@ class BackupAndRestore(Callback):
         if self.save_freq == "epoch":
             self._save()
 
+    def on_interrupt(self, logs: Logs = None) -> None:
+        """Keep the state."""
+        self._save()
+
     def on_train_end(self, logs: Logs = None) -> None:
         """Remove the backup, if asked."""
         if self.delete_checkpoint and os.path.exists(self.path):
             os.unlink(self.path)
             if not os.listdir(self.backup_dir):
                 os.rmdir(self.backup_dir)
+
+    def remembered(self) -> dict[str, dict[str, Any]]:
+        """What the other callbacks remember in the backup, by their classes, without arrays.
+
+        Raises
+        ------
+        ValueError
+            The file is no backup.
+        OSError
+            From the file system.
+        """
+        from fastrnn import saving
+
+        content, _ = saving.read(self.path)
+        with saving.refusing(self.path):
+            return {each["class"]: dict(each["state"]) for each in content["callbacks"]}
 
     def _step(self, batch: int, logs: Logs = None) -> None:
         self._steps += 1

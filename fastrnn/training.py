@@ -80,13 +80,19 @@ class Position:
 
 
 class CtrlC:
-    """In its `with` block a Ctrl-C that comes between `hold` and `release` is raised by the latter.
+    """In its `with` block a Ctrl-C waits for `release`, until `hold` comes again; the second one is raised at once.
 
-    So no update of the weights is left half done. Elsewhere, and the second time, it is raised at once, as usual.
+    So a run ends where its state is whole, and no step is left half done.
+
+    Attributes
+    ----------
+    held : bool
+        Whether a Ctrl-C waits: a KeyboardInterrupt that comes all the same leaves things half done.
     """
 
     def __init__(self) -> None:
-        self._held = self._pressed = self._mine = False
+        self.held = True
+        self._pressed = self._mine = False
 
     def __enter__(self) -> Self:
         import signal
@@ -106,17 +112,17 @@ class CtrlC:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if not self._held or self._pressed:
+        if not self.held or self._pressed:
             raise KeyboardInterrupt
         self._pressed = True
 
     def hold(self) -> None:
         """From here on a Ctrl-C waits."""
-        self._held = True
+        self.held = True
 
     def release(self) -> None:
-        """Raise what came in the meantime."""
-        self._held = False
+        """Raise what came in the meantime; from here on a Ctrl-C is raised at once."""
+        self.held = False
         if self._pressed:
             self._pressed = False
             raise KeyboardInterrupt
@@ -152,7 +158,6 @@ class Trainable:
         self._order_seed: int | None = None  # of the last run of fit
         self._position: Position | None = None
         self._callbacks: list[Callback] = []
-        self._ctrl_c: CtrlC | None = None
 
     # ---- what a subclass writes
 
@@ -319,14 +324,7 @@ class Trainable:
         for variable in penalized:
             assert variable.regularizer is not None and variable.grad is not None
             variable.grad = variable.regularizer.add_gradient(variable.value, variable.grad)
-        if self._ctrl_c is None:
-            optimizer.apply(variables)
-            return value, y_pred, mask, weight
-        self._ctrl_c.hold()
-        try:
-            optimizer.apply(variables)
-        finally:
-            self._ctrl_c.release()
+        optimizer.apply(variables)
         return value, y_pred, mask, weight
 
     def _penalty(self, variables: Sequence[Variable] | None = None) -> float:
@@ -439,7 +437,7 @@ class Trainable:
         FloatingPointError
             The loss is not finite; the weights are those before that step. See `TerminateOnNaN`.
         KeyboardInterrupt
-            Ctrl-C; the weights are those of the last whole step.
+            Ctrl-C, which waits for the end of a step, unless it is pressed twice; `BackupAndRestore` keeps the state.
         """
         self._compiled()
         shown = _verbosity(verbose)
@@ -476,23 +474,28 @@ class Trainable:
         self.history, self._callbacks = run.history, run.callbacks
         self._order_seed, self.stop_training = seed, False
         figures: dict[str, float] = {}
+        ctrl_c = CtrlC()
         try:
-            with CtrlC() as self._ctrl_c:
+            with ctrl_c:
                 run.on_train_begin()
                 data.go_on(position.step, position.drawn)
                 while position.epoch < epochs and not self.stop_training:
-                    ended = self._epoch(data, validation, run, epochs, shown)
+                    ended = self._epoch(data, validation, run, epochs, shown, ctrl_c)
                     if ended is None:
                         break
                     figures = ended
                 run.on_train_end(figures)
+        except KeyboardInterrupt:
+            if not ctrl_c.held:
+                run.on_interrupt()
+            raise
         finally:
-            self._ctrl_c = self._position = None
+            self._position = None
             self._callbacks = []
         return run.history
 
     def _epoch(
-        self, data: Batches, validation: Batches | None, run: CallbackList, epochs: int, shown: int
+        self, data: Batches, validation: Batches | None, run: CallbackList, epochs: int, shown: int, ctrl_c: CtrlC
     ) -> dict[str, float] | None:
         """One epoch, or the rest of one; None if there were no data left for it."""
         position = self._position
@@ -506,7 +509,7 @@ class Trainable:
             position.tally.reset()
         with contextlib.ExitStack() as stack:
             bar = stack.enter_context(Progress(data.steps, start=before, leave=False)) if shown == 1 else None
-            self._steps(data, run, epochs, bar)
+            self._steps(data, run, epochs, bar, ctrl_c)
         done = position.step
         if data.ended:
             if not done:
@@ -518,8 +521,10 @@ class Trainable:
             self.stop_training = True
         figures = position.tally.figures()
         if validation is not None:
+            ctrl_c.release()
             with self._states_aside():
                 found, _ = self._evaluate(validation, run, self._tally(), "validation_data")
+            ctrl_c.hold()
             figures |= {f"val_{name}": value for name, value in found.items()}
         position.epoch, position.step = epoch + 1, 0
         if shown:
@@ -527,12 +532,14 @@ class Trainable:
         run.on_epoch_end(epoch, figures)
         return figures
 
-    def _steps(self, data: Batches, run: CallbackList, epochs: int, bar: Progress | None) -> None:
+    def _steps(self, data: Batches, run: CallbackList, epochs: int, bar: Progress | None, ctrl_c: CtrlC) -> None:
         """The steps of an epoch, from the position on."""
         position = self._position
         assert position is not None
         tally, told = position.tally, run.per_batch["train"]
+        ctrl_c.release()
         for x, y, weight in data.epoch(position.epoch, position.step, position.seed):
+            ctrl_c.hold()
             if told:
                 run.on_train_batch_begin(position.step)
             value, y_pred, mask, weight = self._learn(x, y, weight)
@@ -556,6 +563,8 @@ class Trainable:
             if self.stop_training:
                 return
             del x, y, y_pred, mask, weight  # the next step takes this memory, rather than fresh pages
+            ctrl_c.release()
+        ctrl_c.hold()
 
     def _seed(self, seed: int | None, first: int) -> int:
         """The seed of the order of the data: given, that of the run to go on with, or a new one."""
@@ -584,8 +593,9 @@ class Trainable:
 
     @contextlib.contextmanager
     def _states_aside(self) -> Iterator[None]:
-        """In the block stateful layers are without a state; after it they have theirs again."""
+        """In the block stateful layers are without a state; after it they have theirs again, and the metrics too."""
         kept = [layer.get_state() for layer in self.layers]
+        counted = [(metric, metric.get_state()) for metric in (*self.metrics, *self.weighted_metrics)]
         self.reset_states()
         try:
             yield
@@ -593,6 +603,8 @@ class Trainable:
             self.reset_states()
             for layer, state in zip(self.layers, kept, strict=True):
                 layer.set_state(state)
+            for metric, figures in counted:
+                metric.set_state(figures)
 
     # ---- evaluate and predict
 
