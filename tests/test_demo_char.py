@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ import numpy as np
 import pytest
 
 import fastrnn
+from fastrnn import saving
 from fastrnn.__main__ import main
+from fastrnn.callbacks import BackupAndRestore
 from fastrnn.demos import char
-from fastrnn.demos.char import Corpus, Position, Settings
+from fastrnn.demos.char import Corpus, Settings
+from fastrnn.layers import Dense
 from fastrnn.losses import SparseCategoricalCrossentropy
-from fastrnn.models import Sequential, load_checkpoint, load_model
+from fastrnn.models import Sequential, load_checkpoint
 from fastrnn.seq2seq import choose
 
 SMALL = Settings(units=12, embedding=5, batch=4, steps=8, epochs=3, lr=0.01, seed=3)
@@ -117,26 +121,28 @@ def test_the_validation_loss_is_that_of_one_reading(
 def test_training_carries_the_state_and_resets_it_at_each_epoch(corpus: Corpus, tmp_path: Path) -> None:
     # with steps too small to move a weight, the loss of every epoch is that of reading each track at one go
     settings = Settings(units=12, embedding=5, batch=4, steps=8, epochs=2, lr=1e-30)
-    model, position = perplexed(settings, corpus), Position()
+    model = perplexed(settings, corpus)
     inputs, targets = char.tracks(corpus.training, 4)
     used = inputs.shape[1] // 8 * 8
     expected = SparseCategoricalCrossentropy(from_logits=True)(
         targets[:, :used], model.predict_on_batch(inputs[:, :used])
     )
-    assert char.train(model, corpus, settings, position, tmp_path)
-    assert position.training == pytest.approx([expected] * 2, rel=1e-6)
-    assert position.validation == pytest.approx([whole_loss(model, corpus.validation)] * 2, rel=1e-6)
+    assert char.train(model, corpus, settings, tmp_path)
+    assert model.history is not None
+    assert model.history.history["loss"] == pytest.approx([expected] * 2, rel=1e-6)
+    assert model.history.history["val_loss"] == pytest.approx([whole_loss(model, corpus.validation)] * 2, rel=1e-6)
 
 
 @pytest.mark.parametrize("cell", list(char.CELLS))
 def test_it_learns(cell: str, tmp_path: Path) -> None:
     corpus = Corpus.of("the quick brown fox jumps over the lazy dog. " * 60)
     settings = Settings(cell=cell, units=32, embedding=8, batch=4, steps=16, epochs=12, lr=0.01)
-    model, position = char.build_model(settings, len(corpus.vocabulary)), Position()
-    char.train(model, corpus, settings, position, tmp_path)
-    assert position.training[0] > 1
-    assert position.validation[-1] < 0.1
-    written = char.generate(model, corpus.numbers("the quick "), 35, temperature=0)
+    model = char.build_model(settings, len(corpus.vocabulary))
+    char.train(model, corpus, settings, tmp_path)
+    assert model.history is not None
+    assert model.history.history["loss"][0] > 1
+    assert model.history.history["val_loss"][-1] < 0.1
+    written = char.write(model, corpus.numbers("the quick "), 35, temperature=0)
     assert corpus.text(written) == "brown fox jumps over the lazy dog. "
 
 
@@ -156,9 +162,9 @@ def test_seeds_decide_the_weights() -> None:
 def test_a_loss_that_is_no_number_ends_the_run(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Sequential, "train_on_batch", lambda self, x, y: math.nan)
-    message = refused(capsys, "--data", str(text_file), *OPTIONS, "--out", str(tmp_path / "out"))
-    assert message == "the loss is nan in epoch 1: --lr 0.01 is too large"
+    monkeypatch.setattr(SparseCategoricalCrossentropy, "value_and_grad", lambda *_: (math.nan, None))
+    message = refused(capsys, "--data", str(text_file), *OPTIONS, "--epochs", "3", "--out", str(tmp_path / "out"))
+    assert message == "the loss is nan in epoch 1 of 3: --lr 0.01 is too large"
     assert os.listdir(tmp_path / "out") == []
 
 
@@ -184,6 +190,14 @@ def run_until(step: int, action: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(char, "Progress", Bar)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A suite that runs in the background of a shell has a SIGINT that is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler, "the handler must be given back"
+
+
 def ctrl_c() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
@@ -199,7 +213,7 @@ def killed() -> None:
 @pytest.mark.parametrize(("cell", "layers"), [("lstm", 1), ("gru", 2), ("rnn", 1)])
 def test_a_resumed_run_ends_with_the_same_bits(
     cell: str, layers: int, end: Any, step: int, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], interruptible: None,
 ) -> None:  # fmt: skip
     options = ["demo", "char", "--data", str(text_file), "--cell", cell, "--layers", str(layers), "--dropout", "0.2"]
     options += [*OPTIONS, "--epochs", "3"]
@@ -231,21 +245,26 @@ def test_more_epochs_go_on_from_a_finished_run(text_file: Path, tmp_path: Path) 
     assert whole == halves
 
 
-def test_a_second_ctrl_c_does_not_wait(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_ctrl_c_does_not_wait(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruptible: None
+) -> None:
     def twice() -> None:
         ctrl_c()
         ctrl_c()
+        raise AssertionError("it waited")
 
-    before = signal.getsignal(signal.SIGINT)
     run_until(2, twice, monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        char.train(char.build_model(SMALL, len(corpus.vocabulary)), corpus, SMALL, Position(), tmp_path)
-    assert signal.getsignal(signal.SIGINT) is before, "the handler must be given back"
+    assert not char.train(char.build_model(SMALL, len(corpus.vocabulary)), corpus, SMALL, tmp_path)
+    assert os.listdir(tmp_path) == []  # the step was not whole
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT to a process")
 def test_ctrl_c_in_a_process_of_its_own(text_file: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-u", "-m", "fastrnn", "demo", "char"]
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from fastrnn.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-u", "-c", code, "demo", "char"]
     options = ["--data", str(text_file), *OPTIONS, "--epochs", "100000"]
     folder = tmp_path / "out"
     process = subprocess.Popen(
@@ -263,8 +282,7 @@ def test_ctrl_c_in_a_process_of_its_own(text_file: Path, tmp_path: Path) -> None
     assert "Traceback" not in output
     resume = re.search(r"python -m fastrnn (demo char --resume .*)", output)
     assert resume is not None, output
-    state = load_checkpoint(folder / char.CHECKPOINT)[1]
-    epochs = state["position"]["epoch"] + 1
+    epochs = saving.read(folder / char.CHECKPOINT)[0]["position"]["epoch"] + 1
     assert main([*resume[1].split(), "--epochs", str(epochs), "--length", "9"]) == 0
 
 
@@ -291,23 +309,21 @@ def test_greedy_writing_takes_the_likeliest_after_all_that_was_read(corpus: Corp
     for _ in range(20):
         model.reset_states()
         expected.append(int(model.predict_on_batch(np.array([expected]))[0, -1].argmax()))
-    assert list(char.generate(model, prime, 20, temperature=0)) == expected[11:]
-    assert list(char.generate(model, prime, 20, top_k=1)) == expected[11:]
+    assert char.write(model, prime, 20, temperature=0) == expected[11:]
+    assert char.write(model, prime, 20, top_k=1) == expected[11:]
 
 
 def test_writing_is_the_same_from_the_same_random_numbers_and_leaves_the_model_alone(corpus: Corpus) -> None:
     model = perplexed(SMALL, corpus)
     model.predict_on_batch(corpus.test[np.newaxis])
     before = model.layers[1].get_state()
-    first, second, other = (
-        list(char.generate(model, [0, 1], 50, rng=np.random.default_rng(seed))) for seed in (1, 1, 2)
-    )
+    first, second, other = (char.write(model, [0, 1], 50, rng=np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert first == second != other
     for name, value in model.layers[1].get_state().items():
         np.testing.assert_array_equal(value, before[name])
-    assert list(char.generate(model, [0], 0)) == []
+    assert char.write(model, [0], 0) == []
     with pytest.raises(ValueError, match="prime"):
-        next(char.generate(model, [], 5))
+        char.write(model, [], 5)
 
 
 @pytest.mark.parametrize(("temperature", "top_k"), [(1.0, None), (0.5, None), (2.0, 3), (0.7, 100)])
@@ -357,11 +373,14 @@ def test_what_a_run_prints_and_leaves(text_file: Path, tmp_path: Path, capsys: p
         assert passage.startswith("We are")
     assert sorted(os.listdir(folder)) == sorted([char.MODEL, char.CHECKPOINT, char.CURVE])
 
-    model, state = load_checkpoint(folder / char.CHECKPOINT)
-    assert [f"{loss:.4f}" for loss in state["position"]["validation"]] == [nats for _, _, nats, _ in epochs]
-    for a, b in zip(model.get_weights(), load_model(folder / char.MODEL).get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert load_checkpoint(folder / char.MODEL)[1]["vocabulary"] == state["text"]["vocabulary"]
+    backup = BackupAndRestore(folder).remembered()
+    assert [f"{loss:.4f}" for loss in backup["History"]["history"]["val_loss"]] == [nats for _, _, nats, _ in epochs]
+    model, state = load_checkpoint(folder / char.MODEL)
+    kept = saving.read(folder / char.CHECKPOINT)[1]
+    for layer in model.layers:
+        for variable in layer.variables:
+            np.testing.assert_array_equal(variable.value, kept[f"weights/{layer.name}/{variable.name}"])
+    assert state["vocabulary"] == Corpus.of(text_file.read_text(encoding="utf-8")).vocabulary
 
 
 def test_without_matplotlib_the_training_completes(
@@ -467,6 +486,11 @@ def test_what_cannot_be_resumed(text_file: Path, tmp_path: Path, capsys: pytest.
     checkpoint.write_bytes(whole[: len(whole) // 2])
     assert refused(capsys, *resume).startswith(f"cannot load '{checkpoint}': ")
     checkpoint.write_bytes((folder / char.MODEL).read_bytes())
+    assert refused(capsys, *resume) == f"cannot load '{checkpoint}': 'callbacks' is missing"
+    other_run = Sequential([Dense(1, input_shape=(1,))])
+    other_run.compile("sgd", "mse")
+    other_run.fit(np.ones((2, 1)), np.ones(2), verbose=0, callbacks=BackupAndRestore(tmp_path, delete_checkpoint=False))
+    (tmp_path / char.CHECKPOINT).replace(checkpoint)
     assert refused(capsys, *resume) == f"{checkpoint} is no checkpoint of this demo"
 
 

@@ -11,7 +11,8 @@ takes the next `steps` characters of each track.
 The layers' state is carried from one step to the next (they are `stateful`), so the model knows what it read before;
 gradients end where a step begins. At the end of the tracks the state is reset, and the next epoch begins.
 
-`train` is the loop, `evaluate` and `generate` stand on their own, and `tutorial` is the smallest complete case.
+`train` is `fit` with two callbacks: `Course`, which shows how far it is, and the backup that `--resume` goes on from.
+`evaluate` and `write` stand on their own, and `tutorial` is the smallest complete case.
 """
 
 from __future__ import annotations
@@ -22,32 +23,29 @@ import importlib.resources
 import math
 import os
 import shlex
-import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, Self
 
 import numpy as np
 
 from fastrnn import plots
+from fastrnn.callbacks import BackupAndRestore, Callback
 from fastrnn.demos import Refusal
-from fastrnn.demos.common import number
-from fastrnn.layers import GRU, LSTM, Dense, Embedding, SimpleRNN
+from fastrnn.demos.common import CELLS, number, use_threads
+from fastrnn.layers import Dense, Embedding, SimpleRNN
 from fastrnn.losses import SparseCategoricalCrossentropy
-from fastrnn.models import Sequential, load_checkpoint
+from fastrnn.models import Sequential
 from fastrnn.optimizers import Adam
 from fastrnn.progress import Progress
-from fastrnn.seq2seq import choose
-
-CELLS = {"lstm": LSTM, "gru": GRU, "rnn": SimpleRNN}
+from fastrnn.seq2seq import Steps, generate
 
 # characters of one track that `evaluate` takes at a time: enough for the time of a call to be in the kernels
 STRETCH = 1024
 
-MODEL, CHECKPOINT, CURVE = "model.fastrnn", "checkpoint.fastrnn", "loss.png"
+MODEL, CHECKPOINT, CURVE = "model.fastrnn", BackupAndRestore.FILE, "loss.png"
 
 
 @dataclass(frozen=True)
@@ -203,7 +201,7 @@ def evaluate(model: Sequential, ids: np.ndarray) -> float:
     return total / inputs.size
 
 
-def generate(
+def write(
     model: Sequential,
     prime: Sequence[int],
     length: int,
@@ -211,10 +209,8 @@ def generate(
     temperature: float = 1.0,
     top_k: int | None = None,
     rng: np.random.Generator | None = None,
-) -> Iterator[int]:
-    """Let a model write, one character at a time, each read back as the next input.
-
-    Recurrent layers run as streams: a step costs the same however long the passage is.
+) -> list[int]:
+    """Let a model go on from a text, one character at a time, each read back as the next input.
 
     Parameters
     ----------
@@ -224,88 +220,109 @@ def generate(
         What the model reads first; at least one number.
     length : int
         How many numbers to write.
-    temperature : float
-        Logits are divided by it: below 1 the likely becomes likelier. 0 always takes the likeliest.
-    top_k : int, optional
-        Choose among the k likeliest only.
-    rng : numpy.random.Generator, optional
-        A fresh one when None.
+    temperature, top_k, rng
+        As in `fastrnn.seq2seq.choose`.
 
-    Yields
-    ------
-    int
+    Returns
+    -------
+    list of int
         The numbers written, without the prime.
     """
     if not len(prime):
         raise ValueError("prime must hold at least one number, got none")
-    rng = np.random.default_rng() if rng is None else rng
-    streams = [layer.stream().step if hasattr(layer, "stream") else layer for layer in model.layers]
-
-    def read(number: int) -> np.ndarray:
-        values = np.array([number])
-        for layer in streams:
-            values = layer(values)
-        logits: np.ndarray = values[0]
-        return logits
-
-    for each in prime:
-        logits = read(each)
-    for written in range(length):
-        number = int(choose(logits, temperature, top_k, rng))
-        yield number
-        if written + 1 < length:
-            logits = read(number)
+    steps = Steps(model.layers)
+    for each in prime[:-1]:
+        steps([each])
+    ids, _ = generate(steps, prime[-1:], length, temperature=temperature, top_k=top_k, rng=rng)
+    return [int(each) for each in ids[0]]
 
 
 # ------------------------------------------------------------------------------------------------------------ training
 
 
-@dataclass
-class Position:
-    """How far a run has come; with the model's own state, all that is needed to go on."""
+class Course(Callback):
+    """What is seen of a run and left by it: a bar, the validation's loss, a line and `model.fastrnn` for every epoch.
 
-    epoch: int = 0  # epochs finished
-    step: int = 0  # steps done in the epoch after those
-    total: float = 0.0  # sum of those steps' losses
-    seconds: float = 0.0  # spent in that epoch
-    training: list[float] = field(default_factory=list)  # nats per character, after each epoch
-    validation: list[float] = field(default_factory=list)
+    Parameters
+    ----------
+    corpus : Corpus
+    settings : Settings
+    folder : Path
+    steps : int
+        Of an epoch.
+    """
+
+    def __init__(self, corpus: Corpus, settings: Settings, folder: Path, steps: int) -> None:
+        self.corpus, self.settings, self.folder, self.steps = corpus, settings, folder, steps
+        self.size = settings.batch * settings.steps  # characters of a step
+        self.step, self.seconds = 0, 0.0  # in the epoch at work, before it was interrupted
+        self.bar: Progress | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Begin without a state; the backup brings one."""
+        self.model.reset_states()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Show the bar."""
+        self.began = time.monotonic() - self.seconds
+        self.bar = Progress(
+            self.steps * self.size,
+            label=f"epoch {epoch + 1}/{self.settings.epochs}",
+            unit="characters",
+            start=self.step * self.size,
+        )
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Move on."""
+        assert self.bar is not None and logs is not None
+        self.step = batch + 1
+        self.bar.advance(self.size, loss=logs["loss"])
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Evaluate, which leaves no state to the next epoch, save the model, and print the line."""
+        assert logs is not None
+        self.close()
+        logs["val_loss"] = evaluate(self.model, self.corpus.validation)
+        self.model.save(self.folder / MODEL, {"vocabulary": self.corpus.vocabulary})
+        print(
+            f"epoch {epoch + 1:2d}  training {logs['loss']:.4f}  {losses(logs['val_loss'])}"
+            f"  {time.monotonic() - self.began:.1f} s",
+            flush=True,
+        )
+        self.step, self.seconds = 0, 0.0
+
+    def on_interrupt(self, logs: dict[str, Any] | None = None) -> None:
+        """Note the time."""
+        self.seconds = time.monotonic() - self.began
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self.bar is not None:
+            self.bar.close()
+
+    def get_state(self) -> dict[str, Any]:
+        """What a resumed run must know before it begins, and where the epoch stands."""
+        text = {"digest": self.corpus.digest, "path": self.corpus.path}
+        return {"settings": asdict(self.settings), "text": text, "step": self.step, "seconds": self.seconds}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Where the epoch stands."""
+        self.step, self.seconds = state["step"], state["seconds"]
 
 
-class CtrlC:
-    """In its `with` block Ctrl-C is only noted, for the loop to end where its state is whole; a second one ends it."""
+def train(model: Sequential, corpus: Corpus, settings: Settings, folder: Path) -> bool:
+    """Train until the epochs are done or Ctrl-C is pressed, from the backup in the folder on, if there is one.
 
-    def __init__(self) -> None:
-        self.pressed = False
-
-    def __enter__(self) -> Self:
-        self._before = signal.signal(signal.SIGINT, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.pressed:
-            raise KeyboardInterrupt
-        self.pressed = True
-
-
-def train(model: Sequential, corpus: Corpus, settings: Settings, position: Position, folder: Path) -> bool:
-    """Train from the position on, until the epochs are done or Ctrl-C is pressed.
-
-    What is left at the end of the tracks, less than a step, is not trained on.
-    Writes `model.fastrnn` and `checkpoint.fastrnn` into the folder after every epoch, and the checkpoint at Ctrl-C.
+    What is left at the end of the tracks, less than a step, is not trained on. The losses are in `model.history`.
 
     Parameters
     ----------
     model : Sequential
-        As `build_model` made it, or as it was loaded from the checkpoint.
+        As `build_model` made it.
     corpus : Corpus
     settings : Settings
-    position : Position
-        Kept up to date.
     folder : Path
+        For `model.fastrnn` and the backup, which are written after every epoch; the latter at Ctrl-C too.
 
     Returns
     -------
@@ -313,54 +330,18 @@ def train(model: Sequential, corpus: Corpus, settings: Settings, position: Posit
         True when all epochs are done, False after Ctrl-C.
     """
     inputs, targets = tracks(corpus.training, settings.batch)
-    steps_per_epoch = inputs.shape[1] // settings.steps
-    characters_per_step = settings.batch * settings.steps
-
-    def save_checkpoint() -> None:
-        text = {"vocabulary": corpus.vocabulary, "digest": corpus.digest, "path": corpus.path}
-        state = {"settings": asdict(settings), "position": asdict(position), "text": text}
-        model.save(folder / CHECKPOINT, state)
-
-    with CtrlC() as ctrl_c:
-        while position.epoch < settings.epochs:
-            if position.step == 0:
-                model.reset_states()
-            began = time.monotonic() - position.seconds
-            bar = Progress(
-                steps_per_epoch * characters_per_step,
-                label=f"epoch {position.epoch + 1}/{settings.epochs}",
-                unit="characters",
-                start=position.step * characters_per_step,
-            )
-            with bar:
-                while position.step < steps_per_epoch and not ctrl_c.pressed:
-                    now = slice(position.step * settings.steps, (position.step + 1) * settings.steps)
-                    loss = model.train_on_batch(inputs[:, now], targets[:, now])
-                    if not math.isfinite(loss):
-                        raise Refusal(
-                            f"the loss is {loss} in epoch {position.epoch + 1}: --lr {settings.lr} is too large"
-                        )
-                    position.total += loss
-                    position.step += 1
-                    bar.advance(characters_per_step, loss=position.total / position.step)
-            if position.step < steps_per_epoch:
-                position.seconds = time.monotonic() - began
-                save_checkpoint()
-                return False
-
-            position.training.append(position.total / steps_per_epoch)
-            position.validation.append(evaluate(model, corpus.validation))
-            seconds = time.monotonic() - began
-            position.epoch, position.step, position.total, position.seconds = position.epoch + 1, 0, 0.0, 0.0
-            model.save(folder / MODEL, {"vocabulary": corpus.vocabulary})
-            save_checkpoint()
-            print(
-                f"epoch {position.epoch:2d}  training {position.training[-1]:.4f}  {losses(position.validation[-1])}"
-                f"  {seconds:.1f} s",
-                flush=True,
-            )
-            if ctrl_c.pressed and position.epoch < settings.epochs:
-                return False
+    begins = range(0, inputs.shape[1] - settings.steps + 1, settings.steps)
+    batches = [(inputs[:, at : at + settings.steps], targets[:, at : at + settings.steps]) for at in begins]
+    course = Course(corpus, settings, folder, len(batches))
+    callbacks = [course, BackupAndRestore(folder, delete_checkpoint=False)]
+    try:
+        model.fit(batches, epochs=settings.epochs, verbose=0, callbacks=callbacks, shuffle=False, seed=settings.seed)
+    except KeyboardInterrupt:
+        return False
+    except FloatingPointError as error:
+        raise Refusal(f"{str(error).partition(',')[0]}: --lr {settings.lr} is too large") from error
+    finally:
+        course.close()
     return True
 
 
@@ -454,8 +435,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train as the options say, print passages, and return the exit code."""
-    if options.threads is not None:
-        os.environ["FASTRNN_NUM_THREADS"] = str(options.threads)  # before anything has asked for the number
+    use_threads(options.threads)
     if options.tutorial:
         return _run_tutorial(options.seed or 0)
     try:
@@ -473,7 +453,8 @@ def _run_tutorial(seed: int) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    model, corpus, settings, position = _resume(options) if options.resume else _begin(options)
+    corpus, settings = _resume(options) if options.resume else _begin(options)
+    model = build_model(settings, len(corpus.vocabulary))
     opening = corpus.text(corpus.training[:80]).partition("\n")
     prime = corpus.numbers(options.prime or "".join(opening[:2]))
     print(
@@ -481,18 +462,19 @@ def _run(options: argparse.Namespace) -> int:
         f"{settings.layers} x {settings.cell} of {settings.units}, {model.parameters:,} parameters"
     )
 
-    done = train(model, corpus, settings, position, options.out)
-    if position.epoch:
-        curves = {"training": position.training, "validation": position.validation}
+    done = train(model, corpus, settings, options.out)
+    assert model.history is not None
+    history = model.history.history
+    if history:
+        curves = {"training": history["loss"], "validation": history["val_loss"]}
         try:
             plots.loss_curve(curves, options.out / CURVE, ylabel="nats per character")
         except ImportError as error:
             print(f"no picture: {error}")
     if not done:
-        print(
-            f"stopped in epoch {position.epoch + 1} of {settings.epochs}; to go on:\n"
-            f"  python -m fastrnn demo char --resume --out {shlex.quote(str(options.out))}"
-        )
+        print(f"stopped in epoch {len(history.get('loss', [])) + 1} of {settings.epochs}")
+        if (options.out / CHECKPOINT).exists():
+            print(f"to go on:\n  python -m fastrnn demo char --resume --out {shlex.quote(str(options.out))}")
         return 130
 
     print(losses(evaluate(model, corpus.test), "test"))
@@ -503,12 +485,12 @@ def _run(options: argparse.Namespace) -> int:
         (f"temperature {options.temperature:g}", options.temperature, None),
         (f"temperature {options.temperature:g}, top {options.top_k}", options.temperature, options.top_k),
     ):
-        written = generate(model, prime, options.length, temperature=temperature, top_k=top_k, rng=rng)
+        written = write(model, prime, options.length, temperature=temperature, top_k=top_k, rng=rng)
         print(f"\n--- {name}\n{corpus.text(prime)}{corpus.text(written)}")
     return 0
 
 
-def _begin(options: argparse.Namespace) -> tuple[Sequential, Corpus, Settings, Position]:
+def _begin(options: argparse.Namespace) -> tuple[Corpus, Settings]:
     """A new run; the checkpoint of an earlier one in the same folder is put aside."""
     settings = replace(Settings() if options.data else BUNDLED, **_given(options))
     path = os.path.abspath(options.data) if options.data else None
@@ -524,17 +506,17 @@ def _begin(options: argparse.Namespace) -> tuple[Sequential, Corpus, Settings, P
     if earlier.exists():
         earlier.replace(options.out / f"previous-{CHECKPOINT}")
         print(f"the checkpoint that was in {options.out} is now previous-{CHECKPOINT}")
-    return build_model(settings, len(corpus.vocabulary)), corpus, settings, Position()
+    return corpus, settings
 
 
-def _resume(options: argparse.Namespace) -> tuple[Sequential, Corpus, Settings, Position]:
-    """The run of a checkpoint; only its number of epochs may be changed."""
+def _resume(options: argparse.Namespace) -> tuple[Corpus, Settings]:
+    """The run of a backup; only its number of epochs may be changed."""
+    backup = BackupAndRestore(options.out)
     path = options.out / CHECKPOINT
     try:
-        model, state = load_checkpoint(path)
-        settings, position = Settings(**state["settings"]), Position(**state["position"])
-        text = state["text"]
-        digest, source = text["digest"], text["path"]
+        state = backup.remembered()[Course.__name__]
+        settings = Settings(**state["settings"])
+        digest, source = state["text"]["digest"], state["text"]["path"]
     except FileNotFoundError:
         raise Refusal(f"there is no {path} to resume from") from None
     except ValueError as error:
@@ -549,7 +531,7 @@ def _resume(options: argparse.Namespace) -> tuple[Sequential, Corpus, Settings, 
     corpus = Corpus.of(read_text(source), source)
     if corpus.digest != digest:
         raise Refusal(f"{source or 'the bundled text'} is not the text that the run to resume began with")
-    return model, corpus, settings, position
+    return corpus, settings
 
 
 def _given(options: argparse.Namespace) -> dict[str, Any]:
