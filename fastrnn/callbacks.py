@@ -147,6 +147,8 @@ class CallbackList(Callback):
         model: Trainable | None = None,
         **params: Any,
     ) -> None:
+        if callbacks is not None and not isinstance(callbacks, (Callback, Iterable)):
+            raise TypeError(f"callbacks must be a Callback or a list of them, got {callbacks!r}")
         given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
         for each in given:
             if not isinstance(each, Callback):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -58,6 +58,8 @@ class Sequential(Trainable):
         self._wanted_shape: Shape | None = None  # what it was built for before a layer was added
         self._used = False
         self._variables: list[Variable] | None = None
+        if not isinstance(layers, Iterable):
+            raise TypeError(f"layers must be a list of layers, got {layers!r}")
         for layer in layers:
             self.add(layer)
 

@@ -71,6 +71,8 @@ class Steps:
     """
 
     def __init__(self, layers: Sequence[Layer], streams: int = 1, state: Sequence[Any] | None = None) -> None:
+        if not layers:
+            raise ValueError("layers must be at least one layer, got none")
         self.streams = validate.count("streams", streams, minimum=1)
         self._layers = [layer.stream(streams) if hasattr(layer, "stream") else layer for layer in layers]
         self._recurrent = [layer for layer in self._layers if isinstance(layer, Stream)]

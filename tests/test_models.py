@@ -16,6 +16,7 @@ from fastrnn.losses import BinaryCrossentropy, SparseCategoricalCrossentropy
 from fastrnn.models import Sequential, load_checkpoint, load_model
 from fastrnn.optimizers import SGD, Adam
 from fastrnn.schedules import ExponentialDecay
+from fastrnn.seq2seq import Steps
 
 SYMBOLS = 7
 
@@ -191,6 +192,17 @@ def test_compile_builds_a_declared_model_and_tells_what_does_not_fit() -> None:
 def test_several_outputs_do_not_fit_a_row() -> None:
     with pytest.raises(TypeError, match="lstm gives several arrays"):
         Sequential([LSTM(2, return_state=True), Dense(1)])(np.zeros((1, 2, 3), np.float32))
+
+
+def test_what_is_no_list() -> None:
+    with pytest.raises(TypeError, match="layers must be a list of layers, got <"):
+        Sequential(Dense(1))  # type: ignore[arg-type]
+    model = Sequential([Dense(1, input_shape=(3,))])
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match="callbacks must be a Callback or a list of them, got 3"):
+        model.fit(np.ones((2, 3)), np.ones(2), verbose=0, callbacks=3)
+    with pytest.raises(ValueError, match="layers must be at least one layer, got none"):
+        Steps([])
 
 
 def test_mistakes_of_use() -> None:
