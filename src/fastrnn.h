@@ -38,6 +38,7 @@ typedef struct {
     const void *seed;         /* one row laid out like c, shared by all rows; NULL: c itself */
     const void *const *seeds; /* a seed for each row, or NULL */
     ptrdiff_t columns;        /* G = 1: valid columns of c, which may be unpadded */
+    int from_end;             /* the last panels first: of b, what the product before has left in cache */
 } fr_product;
 
 /* Weight gradients of a whole sequence, k in ascending order:

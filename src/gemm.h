@@ -15,7 +15,7 @@
 
 enum { MAX_ROWS = 8, MAX_VECTORS = 8 };
 /* Of a second-level cache: for the gradient being summed, and for the part of a packed operand that tiles share. */
-enum { OUTER_CACHE = 640 * 1024, STRETCH_CACHE = 256 * 1024 };
+enum { OUTER_CACHE = 640 * 1024, STRETCH_CACHE = 32 * 1024 };
 
 /* rows a tile of n vectors can take without spilling */
 INLINE int tile_rows(int n)
@@ -174,8 +174,9 @@ INLINE void product_rows(const fr_product *d, ptrdiff_t p, ptrdiff_t panels, fin
  * stay in the second-level cache meanwhile, it is read in stretches of K, each continuing the one before. */
 static void product_walk(const fr_product *d, finish_fn finish, const fr_step *step)
 {
-    for (ptrdiff_t p = d->p0, panels; p < d->p1; p += panels) {
-        panels = tile_panels(d->gates, d->rows, d->p1 - p);
+    for (ptrdiff_t left = d->p1 - d->p0, panels; left > 0; left -= panels) {
+        panels = tile_panels(d->gates, d->rows, left);
+        const ptrdiff_t p = d->from_end ? d->p0 + left - panels : d->p1 - left;
         const ptrdiff_t most = (ptrdiff_t)(STRETCH_CACHE / sizeof(real)) / (d->gates * panels * V);
         const ptrdiff_t runs = d->segments == 1 ? most : d->length > 0 && most > d->length ? most / d->length : 1;
         const ptrdiff_t total = d->segments == 1 ? d->length : d->segments;
@@ -184,8 +185,9 @@ static void product_walk(const fr_product *d, finish_fn finish, const fr_step *s
             continue;
         }
         fr_product part = *d;
-        for (ptrdiff_t done = 0; done < total; done += runs) {
-            const ptrdiff_t count = total - done < runs ? total - done : runs;
+        const ptrdiff_t stretches = (total + runs - 1) / runs;
+        for (ptrdiff_t i = 0, done = 0, count; i < stretches; i++, done += count) {
+            count = (total - done) / (stretches - i);
             if (d->segments == 1) {
                 part.length = count;
                 part.a_first = d->a_first + done;

@@ -41,6 +41,7 @@ cdef extern from "fastrnn.h" nogil:
         const void *seed
         const void **seeds
         Py_ssize_t columns
+        bint from_end
 
     ctypedef struct fr_outer_part:
         const void **a

@@ -99,6 +99,7 @@ cdef void product_team(void *context, int member, int members) noexcept nogil:
     d.c_first = 0
     d.seed = q.seed
     d.seeds = NULL
+    d.from_end = False
     d.columns = q.N
     while i < end:
         d.rows = min(block, end - i)

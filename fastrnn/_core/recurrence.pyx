@@ -314,6 +314,7 @@ cdef fr_product projection(const Walk *w, Py_ssize_t p0, Py_ssize_t p1, row_in *
     project.seed = w.bias
     project.seeds = NULL
     project.columns = w.P * vector
+    project.from_end = False
     return project
 
 
@@ -439,6 +440,7 @@ cdef void forward_block(Walk *w, Member m, Py_ssize_t begin, Py_ssize_t end) noe
                 step.c_prev = <row_in *> c_prev_rows
             step.rows = n
             step.product.rows = n
+            step.product.from_end = walked & 1
             step.product.a = <row_in *> h_rows[walked & 1]
             step.product.c = step.gates = gate_rows + points
             if w.table != NULL:  # the recurrent product begins with what the table's row projects to
@@ -514,6 +516,7 @@ cdef void bptt_block(Walk *w, Member m, Py_ssize_t end, Py_ssize_t begin) noexce
     step.product.seed = NULL
     step.product.seeds = NULL
     step.product.columns = w.P * vector
+    step.product.from_end = False
     step.units = w.H
     step.activation = w.activation
     step.training = 1
@@ -557,6 +560,7 @@ cdef void bptt_block(Walk *w, Member m, Py_ssize_t end, Py_ssize_t begin) noexce
                 c_prev_rows[i] = (w.c + b * w.state_bytes if starts
                                   else w.cells.data + previous(w, t) * w.cells.step + b * w.cells.row)
         step.product.rows = n_after
+        step.product.from_end = walked & 1
         step.rows = n
         if m.parts > 1:
             fetch(after_rows, n_after, w.gate_bytes)
@@ -593,11 +597,13 @@ cdef void dx_team(void *context, int member, int members) noexcept nogil:
     d.seed = w.zeros
     d.seeds = NULL
     d.columns = w.I
+    d.from_end = False
     while i < end:
         d.rows = min(block, end - i)
         d.a = w.gate_rows + i
         d.c = w.dx_rows + i
         w.kernels.product(&d)
+        d.from_end = not d.from_end
         i += d.rows
 
 
