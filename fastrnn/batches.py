@@ -271,6 +271,10 @@ def of(
     """
     if x is None:
         raise ValueError("x must be an array or an iterable of batches, got None")
+    by_number = hasattr(x, "__getitem__") and hasattr(x, "__len__")
+    known = by_number or hasattr(x, "__array__") or hasattr(x, "__iter__") or callable(x)
+    if not known or isinstance(x, (str, bytes, Mapping)):
+        raise TypeError(f"x must be an array or an iterable of batches, got {type(x).__name__}")
     if are_arrays(x, y) or (isinstance(x, (list, tuple)) and not with_targets):
         if y is None and with_targets:
             raise ValueError("y must be given with an array x, got None")
@@ -281,19 +285,15 @@ def of(
     for name, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
             raise ValueError(f"{name} must be None where x is no array: x hands out batches of (x, y, sample_weight)")
-    if isinstance(x, (str, bytes, Mapping)):
-        raise TypeError(f"x must be an array or an iterable of batches, got {type(x).__name__}")
     options = (weigh, with_targets)
-    if hasattr(x, "__getitem__") and hasattr(x, "__len__"):
+    if by_number:
         return Ready(x, steps, *options)
     if hasattr(x, "__iter__"):
         stream = Stream(lambda: iter(x), not hasattr(x, "__next__"), steps, *options)
         if steps is None and hasattr(x, "__len__"):
             stream.steps = len(x)
         return stream
-    if callable(x):
-        return Stream(lambda: iter(x()), True, steps, *options)
-    raise TypeError(f"x must be an array or an iterable of batches, got {type(x).__name__}")
+    return Stream(lambda: iter(validate.rows("what x returns", x())), True, steps, *options)
 
 
 def are_arrays(x: Any, y: Any) -> bool:

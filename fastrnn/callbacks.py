@@ -400,7 +400,7 @@ class ModelCheckpoint(_Monitor):
         initial_value_threshold: float | None = None,
     ) -> None:
         super().__init__(monitor, mode)
-        self.filepath = os.fspath(filepath)
+        self.filepath = validate.path("filepath", filepath)
         self.verbose = verbose
         self.save_best_only, self.save_weights_only = bool(save_best_only), bool(save_weights_only)
         self.save_freq = _frequency(save_freq)
@@ -554,9 +554,7 @@ class LearningRateScheduler(Callback):
     """
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
-        if not callable(schedule):
-            raise TypeError(f"schedule must be a function of epoch and learning rate, got {schedule!r}")
-        self.schedule, self.verbose = schedule, verbose
+        self.schedule, self.verbose = validate.function("schedule", schedule), verbose
         self._done = -1  # the epoch whose rate is set
 
     def on_train_begin(self, logs: Logs = None) -> None:
@@ -601,7 +599,9 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
-        self.filename, self.separator, self.append = os.fspath(filename), separator, bool(append)
+        if not isinstance(separator, str) or len(separator) != 1:
+            raise TypeError(f"separator must be one character, got {separator!r}")
+        self.filename, self.separator, self.append = validate.path("filename", filename), separator, bool(append)
         self.keys: list[str] | None = None
 
     def on_train_begin(self, logs: Logs = None) -> None:
@@ -702,7 +702,7 @@ class LambdaCallback(Callback):
             if not name.startswith("on_") or not hasattr(Callback, name):
                 raise TypeError(f"LambdaCallback has no argument {name!r}")
             if function is not None:
-                setattr(self, name, function)
+                setattr(self, name, validate.function(name, function))
 
 
 class BackupAndRestore(Callback):
@@ -728,9 +728,7 @@ class BackupAndRestore(Callback):
     def __init__(
         self, backup_dir: str | os.PathLike[str], save_freq: str | int = "epoch", delete_checkpoint: bool = True
     ) -> None:
-        self.backup_dir = os.fspath(backup_dir)
-        if not self.backup_dir:
-            raise ValueError("backup_dir must be the path of a folder, got an empty one")
+        self.backup_dir = validate.path("backup_dir", backup_dir)
         self.save_freq = _frequency(save_freq)
         self.delete_checkpoint = bool(delete_checkpoint)
         self._steps = 0

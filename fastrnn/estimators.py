@@ -437,6 +437,8 @@ class RNNRegressor(RegressorMixin, RNNEstimator):
 
 def _read(X: Any) -> tuple[np.ndarray, bool]:
     """X as (N, T, F) in float32, with PADDING after the ends of sequences; and whether it was a table (N, T)."""
+    if X is None:
+        raise ValueError("X must have shape (N, T), (N, T, F) or be a list of sequences, got None")
     if hasattr(X, "toarray"):
         raise TypeError("X must be dense, got a sparse matrix: use X.toarray()")
     rows = _ragged(X)

@@ -184,11 +184,14 @@ class Sequential(Trainable):
         print_fn : callable, optional
             Is given the whole text.
         """
-        self._build_if_declared()
+        if print_fn is not None:
+            validate.function("print_fn", print_fn)
         if line_length is None:
             import shutil
 
             line_length = min(shutil.get_terminal_size().columns - 4, 88)
+        line_length = validate.count("line_length", line_length)
+        self._build_if_declared()
         shape = self.input_shape
         rows = [("Layer (type)", "Output Shape", "Param #")]
         for layer in self.layers:
@@ -270,7 +273,7 @@ class Sequential(Trainable):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """A new model with new weights, built if the one was whose `get_config` this is."""
-        model = cls._from_layers(config)
+        model = cls._from_layers(validate.config(config, "name", "layers", "input_shape"))
         if config["input_shape"] is not None:
             model.build(tuple(config["input_shape"]))
         return model
@@ -315,15 +318,16 @@ class Sequential(Trainable):
         """
         from fastrnn import saving  # not above: zipfile and json would be 8 ms of every `import fastrnn`
 
+        path = validate.path("path", path)
         self._build_if_declared()
         if not self.built and any(layer.built for layer in self.layers):
             raise ValueError(f"{self.name} is not built, but some of its layers are: call it once before save")
         if not overwrite and os.path.exists(path):
-            raise FileExistsError(f"there is a file {os.fspath(path)!r} already")
+            raise FileExistsError(f"there is a file {path!r} already")
         model = self if include_optimizer else self._uncompiled()
         if is_keras(path):
             if state is not None:
-                raise ValueError(f"state must be None for a file of Keras's, {os.fspath(path)!r}")
+                raise ValueError(f"state must be None for a file of Keras's, {path!r}")
             from fastrnn.io import keras_h5
 
             keras_h5.save(model, path)
@@ -379,6 +383,7 @@ def load_checkpoint(path: str | os.PathLike[str], compile: bool = True) -> tuple
     """The model, as by `load_model`, and the `state` that was saved with it (None if none was)."""
     from fastrnn import saving
 
+    path = validate.path("path", path)
     if is_keras(path):
         from fastrnn.io import keras_h5
 

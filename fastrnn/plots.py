@@ -10,7 +10,9 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from fastrnn import validate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,6 +53,7 @@ def loss_curve(
     OSError
         The picture cannot be written.
     """
+    _check("curves", curves)
     if not any(len(values) for values in curves.values()):
         raise ValueError("curves must hold at least one value, got none")
     return _panels({ylabel: curves}, path, xlabel, None)
@@ -82,6 +85,7 @@ def history(
     ImportError, ValueError, OSError
         As in `loss_curve`.
     """
+    _check("figures", figures)
     names = [name for name in figures if not name.startswith("val_") or name.removeprefix("val_") not in figures]
     panels: dict[str, dict[str, Sequence[float]]] = {}
     for name in names:
@@ -91,6 +95,15 @@ def history(
     if not any(len(values) for values in figures.values()):
         raise ValueError("the history must hold at least one epoch, got none")
     return _panels(panels, path, "epoch", epochs)
+
+
+def _check(name: str, curves: Any) -> None:
+    """Every curve is a sequence of numbers."""
+    if not isinstance(curves, Mapping):
+        raise TypeError(f"{name} must be a mapping of names to lists of numbers, got {curves!r}")
+    for of, values in curves.items():
+        if validate.array(f"{name}[{of!r}]", values).ndim != 1:
+            raise ValueError(f"{name}[{of!r}] must be a list of numbers, got {values!r}")
 
 
 def _panels(
@@ -124,7 +137,7 @@ def _panels(
         axes.grid(axis="y", color="0.9", linewidth=0.8)
         axes.legend(frameon=False)
     if path is not None:
-        write(figure, Path(path))
+        write(figure, Path(validate.path("path", path)))
     return figure
 
 

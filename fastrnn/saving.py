@@ -92,7 +92,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[io.BufferedWriter]:
     path = os.path.realpath(path)  # a link keeps pointing at the file
     # next to the target, so that the replacement is a rename; opened exclusively, so that nothing is followed
     temporary = os.path.join(os.path.dirname(path), f".{FORMAT}-{os.urandom(8).hex()}.tmp")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        handle = os.open(temporary, flags, 0o666)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, path) from None  # of the file that was asked for
     try:
         with open(handle, "wb") as file:
             yield file

@@ -231,8 +231,8 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     name = "piecewise_constant_decay"
 
     def __init__(self, boundaries: Sequence[float], values: Sequence[float]) -> None:
-        self.boundaries = [validate.number("boundaries", step) for step in boundaries]
-        self.values = [validate.number("values", rate, minimum=0.0) for rate in values]
+        self.boundaries = [validate.number("boundaries", step) for step in validate.rows("boundaries", boundaries)]
+        self.values = [validate.number("values", rate, minimum=0.0) for rate in validate.rows("values", values)]
         if sorted(set(self.boundaries)) != self.boundaries:
             raise ValueError(f"boundaries must rise, got {self.boundaries}")
         if len(self.values) != len(self.boundaries) + 1:

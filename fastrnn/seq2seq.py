@@ -71,7 +71,7 @@ class Steps:
     """
 
     def __init__(self, layers: Sequence[Layer], streams: int = 1, state: Sequence[Any] | None = None) -> None:
-        if not layers:
+        if not _layers("layers", layers):
             raise ValueError("layers must be at least one layer, got none")
         self.streams = validate.count("streams", streams, minimum=1)
         self._layers = [layer.stream(streams) if hasattr(layer, "stream") else layer for layer in layers]
@@ -146,7 +146,7 @@ def choose(
     with np.errstate(over="ignore"):  # the smallest temperatures
         below /= temperature
     weights = np.cumsum(np.exp(below), axis=-1)
-    drawn = np.random.default_rng(rng).random(below.shape[:-1]) * weights[..., -1]
+    drawn = validate.generator("rng", rng).random(below.shape[:-1]) * weights[..., -1]
     place: np.ndarray = (weights <= drawn[..., np.newaxis]).sum(axis=-1)
     return place if order is None else np.take_along_axis(order, place[..., np.newaxis], -1)[..., 0]
 
@@ -191,13 +191,13 @@ def generate(
     """
     if top_k is not None and temperature == 0:
         raise ValueError("top_k must be None at temperature 0, which takes the likeliest: give a temperature with it")
-    last = validate.integers("first", first, 0, 2**63 - 1)
-    rng = np.random.default_rng(rng)
+    last, end, padding = _start(steps, first, end, padding)
+    rng = validate.generator("rng", rng)
     ids = np.full((len(last), validate.count("max_length", max_length)), padding, np.int64)
     totals, sizes = np.zeros(len(last)), np.zeros(len(last), np.int64)
     live = np.ones(len(last), bool)
     for step in range(max_length):
-        gains = log_softmax(steps(last))
+        gains = _gains(steps, last)
         allowed = gains.copy()
         allowed[:, validate.integers("never", never, 0, gains.shape[-1])] = -np.inf
         last = choose(allowed, temperature, top_k, rng)
@@ -250,7 +250,7 @@ def beam_search(
     scores : ndarray, (B, W)
         -inf, with padding alone, where there are fewer sequences than W.
     """
-    first = validate.integers("first", first, 0, 2**63 - 1)
+    first, end, padding = _start(steps, first, end, padding)
     width = validate.count("width", width, minimum=1)
     length_penalty = validate.number("length_penalty", length_penalty)
     shape, row = (len(first), width), np.arange(len(first))[:, np.newaxis]
@@ -260,7 +260,7 @@ def beam_search(
     totals, sizes, live = scores.copy(), np.zeros(shape, np.int64), np.ones(shape, bool)
     last = np.repeat(first, width)
     for step in range(max_length):
-        gains = log_softmax(steps(last)).reshape(*shape, -1)
+        gains = _gains(steps, last).reshape(*shape, -1)
         gains[..., validate.integers("never", never, 0, gains.shape[-1])] = -np.inf
         gains[~live] = -np.inf
         gains[~live, 0] = 0  # what has ended goes on in one way, at no cost
@@ -279,6 +279,24 @@ def beam_search(
         steps.take((row * width + parents).reshape(-1))
     ids[np.isneginf(scores)] = padding
     return ids, scores
+
+
+def _start(steps: Any, first: Any, end: Any, padding: Any) -> tuple[np.ndarray, int | None, int]:
+    """The arguments of both loops, checked."""
+    validate.function("steps", steps)
+    symbols = validate.integers("first", first, 0, 2**63 - 1)
+    if symbols.shape != np.shape(first) or symbols.ndim != 1:
+        raise ValueError(f"first must have shape (S,), got {np.shape(first)}")
+    end = None if end is None else validate.count("end", end)
+    return symbols, end, validate.count("padding", padding, minimum=-(2**63))
+
+
+def _gains(steps: Reader, ids: np.ndarray) -> np.ndarray:
+    """Log-probabilities of the next symbols, (S, V), when these were read."""
+    gains = log_softmax(steps(ids))
+    if gains.ndim != 2 or len(gains) != len(ids):
+        raise ValueError(f"steps must give logits ({len(ids)}, V) for {len(ids)} symbols, got shape {gains.shape}")
+    return gains
 
 
 def log_softmax(logits: Any) -> np.ndarray:
@@ -464,8 +482,9 @@ class Seq2Seq(Trainable):
     def _source(self, x: Any) -> np.ndarray:
         """x, checked: ids (B, S), or numbers (B, S, I)."""
         x = x if isinstance(x, np.ndarray) else np.asarray(x)
-        if x.ndim not in (2, 3):
-            raise ValueError(f"x must have shape (B, S) or (B, S, I), got {x.shape}")
+        shape = "(B, S)" if isinstance(self.encoder.layers[0], Embedding) else "(B, S, I)"
+        if x.ndim != shape.count(",") + 1:
+            raise ValueError(f"x must have shape {shape}, got {x.shape}")
         if not self.built:
             self.build((None, None, *x.shape[2:]))
         return x if x.ndim == 3 else validate.integers("x", x, 0, _rows_of(self.encoder.layers))
@@ -551,7 +570,8 @@ class Seq2Seq(Trainable):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """A new model with new weights, built if the one was whose `get_config` this is."""
-        model = cls._from_layers(config)
+        names = ("name", "encoder", "decoder", "start", "end", "padding", "input_shape")
+        model = cls._from_layers(validate.config(config, *names))
         if config["input_shape"] is not None:
             model.build(tuple(config["input_shape"]))
         return model
@@ -585,12 +605,13 @@ class Seq2Seq(Trainable):
         """
         from fastrnn import saving  # not above: zipfile and json would be 8 ms of every `import fastrnn`
 
+        path = validate.path("path", path)
         if not self.built:
             raise ValueError(f"{self.name} is not built: call it once, or build(input_shape), before save")
         if is_keras(path):
-            raise ValueError(f"path must not have an ending of Keras's, which has no Seq2Seq, got {os.fspath(path)!r}")
+            raise ValueError(f"path must not have an ending of Keras's, which has no Seq2Seq, got {path!r}")
         if not overwrite and os.path.exists(path):
-            raise FileExistsError(f"there is a file {os.fspath(path)!r} already")
+            raise FileExistsError(f"there is a file {path!r} already")
         model = self if include_optimizer else self._uncompiled()
         saving.write(path, {"model": model.get_config(), "compiled": model._compilation()}, model._state())
 
@@ -614,7 +635,7 @@ class Seq2Seq(Trainable):
         """
         from fastrnn import saving
 
-        content, arrays = saving.read(path)
+        content, arrays = saving.read(validate.path("path", path))
         with saving.refusing(path):
             config = content["model"]
             if "encoder" not in config:
@@ -663,7 +684,7 @@ class Seq2Seq(Trainable):
         scores : ndarray, (N,)
             Mean log-probability of the symbols of a row by the model, whatever the temperature.
         """
-        rng = np.random.default_rng(rng)
+        rng = validate.generator("rng", rng)
 
         def write(steps: Steps, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             choice: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "rng": rng}

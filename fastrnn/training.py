@@ -291,7 +291,9 @@ class Trainable:
         float, or list or dict of float
             The loss before the update; with metrics [loss, *metrics], of this batch alone.
         """
-        value, y_pred, mask, weight = self._learn(x, y, self._weights(y, sample_weight, class_weight), mask)
+        _check_target(y)
+        with _told_of_y():
+            value, y_pred, mask, weight = self._learn(x, y, self._weights(y, sample_weight, class_weight), mask)
         return self._report(value, y, y_pred, weight, mask, return_dict)
 
     def test_on_batch(
@@ -299,9 +301,11 @@ class Trainable:
     ) -> Any:
         """The figures of one batch, without training; arguments and result are those of `train_on_batch`."""
         _, loss = self._compiled()
+        _check_target(y)
         y_pred, told = self.taught(x, y)
         mask = told if mask is None else mask
-        value = loss(y, y_pred, sample_weight, mask) + self._penalty()
+        with _told_of_y():
+            value = loss(y, y_pred, sample_weight, mask) + self._penalty()
         return self._report(value, y, y_pred, sample_weight, mask, return_dict)
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
@@ -462,10 +466,8 @@ class Trainable:
         seed = self._seed(seed, first)
         self._rehearse(data)
         if validation is not None:
-            try:
+            with _told_of("validation_data"):
                 self._rehearse(validation)
-            except (TypeError, ValueError) as error:
-                raise type(error)(f"validation_data: {error}") from error
 
         given = callbacks.callbacks if isinstance(callbacks, CallbackList) else callbacks
         run = CallbackList(given, add_history=True, model=self, verbose=shown, epochs=epochs, steps=data.steps)
@@ -582,14 +584,24 @@ class Trainable:
         _, loss = self._compiled()
         x, y, weight = data.first()
         assert y is not None
-        with self._states_aside():
-            y_pred, mask = self.taught(x[:1], y[:1])
-            loss(y[:1], y_pred, None if weight is None else weight[:1], mask)
-        if isinstance(data, batches.Rows) and mask is None:
-            y = data.arrays[1]
-            assert y is not None
-            if y.dtype.kind in "iu":  # class numbers, which are all looked at
-                loss.targets(y, np.broadcast_to(y_pred, (len(y), *y_pred.shape[1:])))
+
+        def through(x: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+            y_pred, mask = self.taught(x, y)
+            loss(y, y_pred, weight, mask)
+            return y_pred, mask
+
+        with self._states_aside(), _told_of_y():
+            try:
+                y_pred, mask = through(x[:1], y[:1], None if weight is None else weight[:1])
+            except (TypeError, ValueError):
+                self.reset_states()
+                through(x, y, weight)  # the same error, with the shapes of the whole batch
+                raise
+            if isinstance(data, batches.Rows) and mask is None:
+                y = data.arrays[1]
+                assert y is not None
+                if y.dtype.kind in "iu":  # class numbers, which are all looked at
+                    loss.targets(y, np.broadcast_to(y_pred, (len(y), *y_pred.shape[1:])))
 
     @contextlib.contextmanager
     def _states_aside(self) -> Iterator[None]:
@@ -738,7 +750,8 @@ class Trainable:
             if told:
                 run.on_test_batch_begin(done)
             y_pred, mask = self.taught(x, y)
-            tally.add(loss(y, y_pred, weight, mask) + penalty, y, y_pred, weight, mask)
+            with _told_of_y():
+                tally.add(loss(y, y_pred, weight, mask) + penalty, y, y_pred, weight, mask)
             if told:
                 run.on_test_batch_end(done, tally.figures())
             done += 1
@@ -892,15 +905,44 @@ def _validation(value: Any, size: int, steps: int | None) -> Batches:
     """The batches of fit's validation_data."""
     if hasattr(value, "__array__"):
         raise ValueError("validation_data must be (x, y), (x, y, sample_weight) or batches, got an array")
+    if isinstance(value, (str, bytes, Mapping)) or not (hasattr(value, "__getitem__") or hasattr(value, "__iter__")):
+        if not callable(value):
+            came = type(value).__name__
+            raise TypeError(f"validation_data must be (x, y), (x, y, sample_weight) or batches, got {came}")
+    parts = [value]
     if isinstance(value, (tuple, list)) and 2 <= len(value) <= 3 and not isinstance(value[0], tuple):
         if isinstance(value, tuple) or hasattr(value[0], "__array__"):
-            try:
-                data = batches.of(*value, batch_size=size, steps=steps)
-            except (TypeError, ValueError) as error:
-                raise type(error)(f"validation_data: {error}") from error
-            _check_steps(data, "validation_steps")
-            return data
-    return batches.of(value, batch_size=size, steps=steps)
+            parts = list(value)
+    with _told_of("validation_data"):
+        data = batches.of(*parts, batch_size=size, steps=steps)
+    if len(parts) > 1:
+        _check_steps(data, "validation_steps")
+    return data
+
+
+@contextlib.contextmanager
+def _told_of(name: str) -> Iterator[None]:
+    """Errors in the block are told with the name of the argument whose parts they speak of."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from error
+
+
+@contextlib.contextmanager
+def _told_of_y() -> Iterator[None]:
+    """Errors in the block that speak of y_true, a loss's argument, are told of y."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if not str(error).startswith("y_true "):
+            raise
+        raise type(error)(str(error).replace("y_true", "y", 1)) from error
+
+
+def _check_target(y: Any) -> None:
+    if y is None:
+        raise ValueError("y must be given, got None")
 
 
 def _whole(name: str, value: Any, minimum: int) -> int | None:
@@ -909,9 +951,9 @@ def _whole(name: str, value: Any, minimum: int) -> int | None:
 
 def _verbosity(value: Any) -> int:
     """0, 1 or 2."""
-    if value == "auto":
+    if isinstance(value, str) and value == "auto":
         return 1
-    if value not in (0, 1, 2):
+    if not isinstance(value, (int, np.integer)) or value not in (0, 1, 2):
         raise ValueError(f"verbose must be 'auto', 0, 1 or 2, got {value!r}")
     return int(value)
 

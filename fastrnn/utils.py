@@ -37,7 +37,7 @@ def one_hot(x: Any, num_classes: int, dtype: Any = "float32") -> np.ndarray:
     """
     classes = validate.count("num_classes", num_classes, minimum=1)
     index = validate.integers("x", x, 0, classes).reshape(np.shape(x))
-    y = np.zeros((*index.shape, classes), dtype)
+    y = np.zeros((*index.shape, classes), validate.any_dtype("dtype", dtype))
     np.put_along_axis(y, index[..., np.newaxis], 1, -1)
     return y
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -52,13 +53,70 @@ def fraction(name: str, value: Any) -> float:
     return result
 
 
+def any_dtype(name: str, value: Any) -> np.dtype[Any]:
+    """Whatever NumPy knows as a dtype, or a TypeError naming the argument."""
+    try:
+        result: np.dtype[Any] = np.dtype(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a NumPy dtype, got {value!r}") from None
+    return result
+
+
+def path(name: str, value: Any) -> str:
+    """A path as text."""
+    result = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(result, str):
+        raise TypeError(f"{name} must be a path, got {value!r}")
+    if not result:
+        raise ValueError(f"{name} must be a path, got an empty one")
+    return result
+
+
+def function(name: str, value: Any) -> Any:
+    """What can be called."""
+    if not callable(value):
+        raise TypeError(f"{name} must be a function, got {value!r}")
+    return value
+
+
+def rows(name: str, value: Any) -> Any:
+    """What can be gone through item by item, and is no text."""
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{name} must be a list or the like, got {value!r}")
+    return value
+
+
+def config(value: Any, *names: str) -> Mapping[str, Any]:
+    """What a `get_config` gave: a mapping that has these names."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"config must be a mapping, got {value!r}")
+    missing = [name for name in names if name not in value]
+    if missing:
+        raise ValueError(f"config must have {', '.join(names)}, got none of the name {missing[0]}")
+    return value
+
+
+def generator(name: str, value: Any) -> np.random.Generator:
+    """A generator of random numbers: itself, one with this seed, or for None one that the system seeds."""
+    if isinstance(value, np.random.Generator):
+        return value
+    if value is not None:
+        try:
+            value = count(name, value)
+        except TypeError:
+            raise TypeError(f"{name} must be a numpy.random.Generator or a seed, got {value!r}") from None
+    return np.random.default_rng(value)
+
+
 def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
     """One of the allowed names; the nearest one is suggested otherwise."""
-    if isinstance(value, str) and value in allowed:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+    if value in allowed:
         return value
     import difflib
 
-    near = difflib.get_close_matches(str(value), allowed, n=1)
+    near = difflib.get_close_matches(value, allowed, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}{hint}")
 
@@ -279,12 +337,13 @@ def features(value: Any) -> int:
 
 def registered(name: str, value: Any, registry: Mapping[str, type[Any]]) -> type[Any]:
     """The class of this name in a registry, in any case ("MSE"); its own name ("MeanSquaredError") will do as well."""
-    if isinstance(value, str):
-        if value.lower() in registry:
-            return registry[value.lower()]
-        for entry in registry.values():
-            if entry.__name__ == value:
-                return entry
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be one of {', '.join(registry)}, or an object of such a class, got {value!r}")
+    if value.lower() in registry:
+        return registry[value.lower()]
+    for entry in registry.values():
+        if entry.__name__ == value:
+            return entry
     return registry[choice(name, value, list(registry))]
 
 

@@ -465,7 +465,7 @@ def test_the_state_of_a_callback_is_plain() -> None:
         (lambda: ReduceLROnPlateau(min_lr=-1), ValueError, "min_lr must be"),
         (lambda: ModelCheckpoint("x", save_freq="batch"), ValueError, "save_freq must be 'epoch' or a number of steps"),
         (lambda: ModelCheckpoint("x", save_freq=0), ValueError, "save_freq must be at least 1"),
-        (lambda: BackupAndRestore(""), ValueError, "backup_dir must be the path of a folder"),
+        (lambda: BackupAndRestore(""), ValueError, "backup_dir must be a path, got an empty one"),
         (lambda: LearningRateScheduler(0.1), TypeError, "schedule must be a function"),  # type: ignore[arg-type]
         (lambda: CallbackList([3]), TypeError, "callbacks must be of class Callback, got 3"),  # type: ignore[list-item]
     ],

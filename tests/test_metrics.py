@@ -266,7 +266,7 @@ def test_accuracy_by_shapes(y_true: np.ndarray, y_pred: np.ndarray, like: Metric
             ValueError,
             "perplexity needs a crossentropy loss, got m",
         ),
-        (lambda: metrics.get(3), ValueError, "metric must be one of"),
+        (lambda: metrics.get(3), TypeError, "metric must be one of"),
         (lambda: Perplexity(crossentropy="mse"), ValueError, "crossentropy must be one of"),
         (lambda: AUC(1), ValueError, "num_thresholds must be at least 2"),
         (lambda: Precision("high"), TypeError, "thresholds must be a number"),

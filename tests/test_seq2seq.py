@@ -826,7 +826,7 @@ def test_what_else_a_model_refuses() -> None:
 @pytest.mark.parametrize(
     ("x", "y", "error", "message"),
     [
-        (np.ones(4, int), np.full((4, 3), 3), ValueError, r"x must have shape \(B, S\) or \(B, S, I\), got \(4,\)"),
+        (np.ones(4, int), np.full((4, 3), 3), ValueError, r"x must have shape \(B, S\), got \(4,\)"),
         (np.ones((4, 2), int), np.full(4, 3), ValueError, r"y must have shape \(B, T\), got \(4,\)"),
         (np.ones((4, 2), int), np.full((4, 3, 1), 3), ValueError, r"y must have shape \(B, T\), got \(4, 3, 1\)"),
         (

@@ -214,7 +214,7 @@ def test_bad_options(options: dict[str, Any], error: type[Exception], message: s
 
 def test_bad_texts_and_sequences() -> None:
     tokenizer = Tokenizer()
-    with pytest.raises(TypeError, match="texts must be a list of texts, got 'abc'"):
+    with pytest.raises(TypeError, match="texts must be a list or the like, got 'abc'"):
         tokenizer.fit_on_texts("abc")
     with pytest.raises(TypeError, match=r"texts\[1\] must be a string or a list of words, got None"):
         tokenizer.texts_to_sequences(["a", None])  # type: ignore[list-item]

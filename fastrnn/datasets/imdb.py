@@ -184,6 +184,7 @@ def _reviews(path: Path | None, cache: Path | None, verbose: bool) -> Reviews:
         raise TypeError(f"path must be the path of aclImdb_v1.tar.gz ({SOURCE}) or of its folder, got {path!r}")
     if cache is None:
         return _parse(path, verbose)
+    cache = validate.path("cache", cache)
     source = _checksum(path)
     if os.path.exists(cache):
         return _read_cache(cache, source)

@@ -252,6 +252,8 @@ class Course(Callback):
         Of an epoch.
     """
 
+    model: Sequential
+
     def __init__(self, corpus: Corpus, settings: Settings, folder: Path, steps: int) -> None:
         self.corpus, self.settings, self.folder, self.steps = corpus, settings, folder, steps
         self.size = settings.batch * settings.steps  # characters of a step

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastrnn import optimizers, saving
+from fastrnn import optimizers, saving, validate
 from fastrnn.io import hdf5, keras_config
 from fastrnn.layers.base import Shape, Variable, snake_case
 from fastrnn.models import Sequential
@@ -100,7 +100,7 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     OSError
         From the file system.
     """
-    h5py = hdf5.require()
+    h5py, path = hdf5.require(), validate.path("path", path)
     if not model.built:
         raise ValueError(f"{model.name} is not built: call it once before it is saved for Keras")
     parts = [
@@ -112,7 +112,7 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     if len(set(names)) < len(names):
         raise ValueError(f"the layers of {model.name} must have names of their own in Keras, got {', '.join(names)}")
     buffer = io.BytesIO()
-    if os.fspath(path).lower().endswith(".keras"):
+    if path.lower().endswith(".keras"):
         with h5py.File(buffer, "w") as file:
             _write_places(file, model, parts)
         weights, buffer = buffer.getvalue(), io.BytesIO()
@@ -276,6 +276,7 @@ def load(path: str | os.PathLike[str], compile: bool = True) -> Sequential:
         From the file system.
     """
     hdf5.require()
+    path = validate.path("path", path)
     with open(path, "rb") as file:
         data = file.read()
     try:

@@ -453,6 +453,7 @@ class Layer:
 
 def assign_all(variables: Sequence[Variable], weights: Sequence[Any]) -> None:
     """Assign each variable its weight, after all of them were checked."""
+    weights = list(validate.rows("weights", weights))
     if len(weights) != len(variables):
         raise ValueError(f"weights must be {len(variables)} arrays, got {len(weights)}")
     checked = [

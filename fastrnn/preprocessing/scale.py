@@ -116,7 +116,8 @@ class Scaler:
         TypeError, ValueError
             The config has other entries, or columns of other lengths.
         """
-        scaler = cls(**{name: value for name, value in config.items() if name != "fitted"})
+        options = validate.config(config)
+        scaler = cls(**{name: value for name, value in options.items() if name != "fitted"})
         fitted = config.get("fitted")
         if fitted is None:
             return scaler
@@ -267,7 +268,10 @@ class StandardScaler(Scaler):
 
 def _rows(X: Any) -> np.ndarray:
     """(N, ..., F), float32 or float64, finite or NaN."""
-    x = np.asarray(X) if not isinstance(X, np.ma.MaskedArray) else X
+    try:
+        x = np.asarray(X) if not isinstance(X, np.ma.MaskedArray) else X
+    except ValueError as error:
+        raise ValueError(f"X must be an array: {error}") from None
     # whole numbers become float64, not float32: a price in cents needs its digits
     x = validate.array("X", x, np.float64 if x.dtype.kind in "iub" else None, unit_stride=False)
     if x.ndim < 2:

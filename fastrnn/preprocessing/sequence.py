@@ -56,7 +56,7 @@ def pad_sequences(
     """
     padding = validate.choice("padding", padding, ("pre", "post"))
     truncating = validate.choice("truncating", truncating, ("pre", "post"))
-    kind = _dtype(dtype)
+    kind = validate.any_dtype("dtype", dtype)
     filling = _filling(value, kind)
     if isinstance(sequences, (str, bytes)) or not hasattr(sequences, "__len__"):
         raise TypeError(f"sequences must be a sequence of sequences, got {type(sequences).__name__}")
@@ -79,14 +79,6 @@ def pad_sequences(
     taken = step < lengths[:, np.newaxis] if padding == "post" else step >= steps - lengths[:, np.newaxis]
     x[taken] = _flat(rows, kind, rest, int(lengths.sum()))
     return x
-
-
-def _dtype(dtype: Any) -> np.dtype[Any]:
-    try:
-        result: np.dtype[Any] = np.dtype(dtype)
-        return result
-    except TypeError:
-        raise TypeError(f"dtype must be a NumPy dtype, got {dtype!r}") from None
 
 
 def _filling(value: Any, dtype: np.dtype[Any]) -> Any:

@@ -41,6 +41,11 @@ def text_to_word_sequence(text: str, filters: str = FILTERS, lower: bool = True,
 
 
 def _splitter(filters: str, lower: bool, split: str) -> Callable[[str], list[str]]:
+    for name, value in (("filters", filters), ("split", split)):
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a string, got {value!r}")
+    if not split:
+        raise ValueError("split must be a string that is not empty, got ''")
     table = str.maketrans(dict.fromkeys(filters, split))
 
     def words(text: str) -> list[str]:
@@ -101,15 +106,11 @@ class Tokenizer:
         document_count: int = 0,
     ) -> None:
         self.num_words = None if num_words is None else validate.count("num_words", num_words, minimum=1)
-        for name, value in (("filters", filters), ("split", split)):
-            if not isinstance(value, str):
-                raise TypeError(f"{name} must be a string, got {value!r}")
-        if not split:
-            raise ValueError("split must be a string that is not empty")
+        _splitter(filters, bool(lower), split)  # which checks them
         if oov_token is not None and not isinstance(oov_token, str):
             raise TypeError(f"oov_token must be a string, got {oov_token!r}")
-        if analyzer is not None and not callable(analyzer):
-            raise TypeError(f"analyzer must be a function, got {analyzer!r}")
+        if analyzer is not None:
+            validate.function("analyzer", analyzer)
         self.filters, self.lower, self.split = filters, bool(lower), split
         self.char_level, self.oov_token, self.analyzer = bool(char_level), oov_token, analyzer
         self.document_count = validate.count("document_count", document_count)
@@ -143,17 +144,18 @@ class Tokenizer:
 
     def fit_on_sequences(self, sequences: Iterable[Iterable[int]]) -> None:
         """Count in how many sequences a number comes, for `sequences_to_matrix` without texts."""
-        for sequence in sequences:
+        for sequence in _numbers(sequences):
             self.document_count += 1
-            self.index_docs.update(dict.fromkeys(map(int, sequence), 1))
+            self.index_docs.update(dict.fromkeys(sequence, 1))
 
     def _words(self, texts: Iterable[str | list[str]]) -> Iterator[Sequence[str]]:
         """The words of each text."""
-        if isinstance(texts, (str, bytes)):
-            raise TypeError(f"texts must be a list of texts, got {texts!r}")
         split = self.analyzer or _splitter(self.filters, self.lower, self.split)
-        for number, text in enumerate(texts):
+        for number, text in enumerate(validate.rows("texts", texts)):
             if isinstance(text, list):
+                for word in text:
+                    if not isinstance(word, str):
+                        raise TypeError(f"texts[{number}] must hold words, got {word!r}")
                 yield [word.lower() for word in text] if self.lower else text
             elif not isinstance(text, str):
                 raise TypeError(f"texts[{number}] must be a string or a list of words, got {text!r}")
@@ -186,7 +188,7 @@ class Tokenizer:
     def sequences_to_texts_generator(self, sequences: Iterable[Iterable[int]]) -> Iterator[str]:
         """The same, one after the other."""
         limit, other = self._limit(), self.oov_token if self.word_index else None
-        for sequence in sequences:
+        for sequence in _numbers(sequences):
             words = (self.index_word.get(number) if number < limit else other for number in sequence)
             words = (other if word is None else word for word in words)
             yield " ".join(word for word in words if word is not None)
@@ -228,12 +230,12 @@ class Tokenizer:
         if mode == "tfidf" and not self.document_count:
             raise ValueError('mode "tfidf" needs a Tokenizer that was fitted first')
         width = len(self.word_index) + 1 if self.num_words is None else self.num_words
-        lengths = np.array([len(sequence) for sequence in sequences], np.int64)
-        flat = [number for sequence in sequences for number in sequence]
-        numbers = validate.integers("sequences", flat, 0, 2**62)
-        rows = np.repeat(np.arange(len(lengths)), lengths)
+        rows = list(_numbers(sequences))
+        lengths = np.array([len(row) for row in rows], np.int64)
+        numbers = validate.integers("sequences", [number for row in rows for number in row], 0, 2**62)
+        of_row = np.repeat(np.arange(len(lengths)), lengths)
         kept = numbers < width
-        places = rows[kept] * width + numbers[kept]
+        places = of_row[kept] * width + numbers[kept]
         x = np.bincount(places, minlength=len(lengths) * width).reshape(len(lengths), width).astype(np.float64)
         if mode == "binary":
             np.minimum(x, 1, out=x)
@@ -241,7 +243,7 @@ class Tokenizer:
             x /= np.maximum(lengths, 1)[:, np.newaxis]
         elif mode == "tfidf":
             np.log(x, out=x, where=x > 0)
-            x[rows[kept], numbers[kept]] += 1
+            x[of_row[kept], numbers[kept]] += 1
             docs = np.array([self.index_docs.get(number, 0) for number in range(width)])
             x *= np.log(1 + self.document_count / (1 + docs))
         return x
@@ -269,6 +271,15 @@ class Tokenizer:
         import json
 
         return json.dumps({"class_name": "Tokenizer", "config": self.get_config()}, **options)
+
+
+def _numbers(sequences: Any) -> Iterator[list[int]]:
+    """The word numbers of each sequence."""
+    for place, sequence in enumerate(validate.rows("sequences", sequences)):
+        row = sequence.tolist() if isinstance(sequence, np.ndarray) else sequence
+        if isinstance(row, (str, bytes)) or not hasattr(row, "__iter__"):
+            raise TypeError(f"sequences[{place}] must be a list of whole numbers, got {sequence!r}")
+        yield validate.integers(f"sequences[{place}]", list(row), -(2**62), 2**62).tolist()
 
 
 def tokenizer_from_json(text: str) -> Tokenizer:

@@ -122,7 +122,10 @@ def split_in_time(*arrays: Any, validation: float = 0.0, test: float = 0.0, gap:
     """
     if not arrays:
         raise TypeError("split_in_time takes one array at least, got none")
-    series = [np.asarray(array) for array in arrays]
+    try:
+        series = [np.asarray(array) for array in arrays]
+    except ValueError as error:
+        raise ValueError(f"arrays must have entries of one shape: {error}") from None
     for number, array in enumerate(series):
         if not array.ndim or len(array) != len(series[0]):
             raise ValueError(
