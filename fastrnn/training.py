@@ -385,6 +385,7 @@ class Trainable:
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
+        validation_freq: int | Sequence[int] = 1,
         *,
         seed: int | None = None,
     ) -> History:
@@ -426,6 +427,8 @@ class Trainable:
             Batches of a validation; None: all.
         validation_batch_size : int, optional
             Default: batch_size.
+        validation_freq : int or sequence of int
+            Validate after every so many epochs, or after these, counted from 1.
         seed : int, optional
             Of the order of the data; with it, and seeds of the layers, runs end in the same bits.
 
@@ -449,6 +452,7 @@ class Trainable:
         first, epochs = validate.count("initial_epoch", initial_epoch), validate.count("epochs", epochs)
         steps = _whole("steps_per_epoch", steps_per_epoch, 1)
         share = validate.fraction("validation_split", validation_split)
+        chosen = _chosen(validation_freq)
         weigh = self._weigh(class_weight)
         if share and validation_data is None:
             if not batches.are_arrays(x, y):
@@ -482,7 +486,8 @@ class Trainable:
                 run.on_train_begin()
                 data.go_on(position.step, position.drawn)
                 while position.epoch < epochs and not self.stop_training:
-                    ended = self._epoch(data, validation, run, epochs, shown, ctrl_c)
+                    validated = validation if chosen(position.epoch + 1) else None
+                    ended = self._epoch(data, validated, run, epochs, shown, ctrl_c)
                     if ended is None:
                         break
                     figures = ended
@@ -918,6 +923,15 @@ def _validation(value: Any, size: int, steps: int | None) -> Batches:
     if len(parts) > 1:
         _check_steps(data, "validation_steps")
     return data
+
+
+def _chosen(frequency: Any) -> Callable[[int], bool]:
+    """Whether an epoch, counted from 1, is one of fit's validation_freq."""
+    if isinstance(frequency, (list, tuple, set, range)):
+        epochs = {validate.count("validation_freq", epoch, minimum=1) for epoch in frequency}
+        return epochs.__contains__
+    every = validate.count("validation_freq", frequency, minimum=1)
+    return lambda epoch: epoch % every == 0
 
 
 @contextlib.contextmanager

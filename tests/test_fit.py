@@ -962,3 +962,13 @@ def test_what_compile_refuses() -> None:
             call(*problem()[:2])
     model.compile(loss="mse", metrics="acc")
     assert model.optimizer is not None and model.optimizer.name == "rmsprop" and model.metrics_names == ["loss", "acc"]
+
+
+def test_validation_after_some_epochs() -> None:
+    x, y, _ = problem()
+    for frequency, count in ((2, 2), ([1, 2, 5], 3), (9, 0)):
+        history = dense_model().fit(x, y, BATCH, 5, 0, validation_data=(x, y), validation_freq=frequency).history
+        assert len(history["loss"]) == 5 and len(history.get("val_loss", ())) == count
+    for wrong, error in ((0, ValueError), ("a", TypeError), ([0], ValueError)):
+        with pytest.raises(error, match="validation_freq must be"):
+            dense_model().fit(x, y, validation_freq=wrong, verbose=0)
