@@ -23,6 +23,7 @@ from fastrnn import layers as registry
 from fastrnn import validate
 from fastrnn.layers.base import Layer, Shape, Variable
 from fastrnn.layers.embedding import Embedding, Lookup
+from fastrnn.layers.input import InputLayer
 from fastrnn.training import Trainable, describe, taken
 
 # files of Keras's, which `fastrnn.io.keras_h5` writes and reads
@@ -35,7 +36,7 @@ class Sequential(Trainable):
     Parameters
     ----------
     layers : sequence of Layer
-        More can follow by `add`.
+        More can follow by `add`. An `Input` may stand before them.
     name : str
 
     Attributes
@@ -50,12 +51,13 @@ class Sequential(Trainable):
         As in `Trainable`.
     """
 
-    def __init__(self, layers: Sequence[Layer] = (), name: str = "sequential") -> None:
+    def __init__(self, layers: Sequence[Layer | InputLayer] = (), name: str = "sequential") -> None:
         super().__init__()
         self.name = validate.layer_name("name", name)
         self.layers: list[Layer] = []
         self.input_shape: Shape | None = None
         self._wanted_shape: Shape | None = None  # what it was built for before a layer was added
+        self._input: InputLayer | None = None
         self._used = False
         self._variables: list[Variable] | None = None
         if not isinstance(layers, Iterable):
@@ -65,18 +67,44 @@ class Sequential(Trainable):
 
     # ---- structure
 
-    def add(self, layer: Layer) -> None:
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of this name, or at this place.
+
+        Raises
+        ------
+        ValueError
+            There is none, or not just one of the two is given.
+        """
+        if (name is None) == (index is None):
+            raise ValueError(f"either name or index must be given, got {name!r} and {index!r}")
+        if index is None:
+            return {layer.name: layer for layer in self.layers}[
+                validate.choice("name", name, [layer.name for layer in self.layers])
+            ]
+        place = validate.count("index", index)
+        if place >= len(self.layers):
+            raise ValueError(f"index must be below the {len(self.layers)} layers, got {place}")
+        return self.layers[place]
+
+    def add(self, layer: Layer | InputLayer) -> None:
         """Put a layer at the end, as long as no data have been through the model.
 
-        A layer without a name of its own is counted: lstm, lstm_1, lstm_2.
+        A layer without a name of its own is counted: lstm, lstm_1, lstm_2. An `Input` tells the first layer's
+        `input_shape`.
 
         Raises
         ------
         TypeError
             Not a layer.
         ValueError
-            The layer, or its name, is in the model already, or the model has been used.
+            The layer, or its name, is in the model already, or the model has been used. Or an Input is not the first,
+            or the first layer has another input_shape.
         """
+        if isinstance(layer, InputLayer):
+            if self.layers or self._input is not None:
+                raise ValueError(f"{layer.name} must be the first of {self.name}")
+            self._input = layer
+            return
         if not isinstance(layer, Layer):
             raise TypeError(f"layer must be a Layer, got {layer!r}")
         if self.built and self._used:
@@ -93,6 +121,14 @@ class Sequential(Trainable):
                 raise ValueError(f"{self.name} has a layer named {layer.name!r} already")
             number += 1
             layer.name = f"{base}_{number}"
+        if self._input is not None and not self.layers:
+            shape = self._input.batch_shape
+            if layer.declared_shape not in (None, shape):
+                raise ValueError(
+                    f"input_shape of {layer.name} must be that of {self._input.name}, {shape}, "
+                    f"got {layer.declared_shape}"
+                )
+            layer.declared_shape = shape
         layer.named = True
         self.layers.append(layer)
         if self.built:

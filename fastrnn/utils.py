@@ -1,4 +1,4 @@
-"""Small helpers with Keras's names: class numbers as rows of zeros and a one."""
+"""Small helpers with Keras's names: class numbers as rows of zeros and a one; sequences in one array."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 
 from fastrnn import validate
+from fastrnn.preprocessing.sequence import pad_sequences
+
+__all__ = ["one_hot", "pad_sequences", "to_categorical"]
 
 
 def one_hot(x: Any, num_classes: int, dtype: Any = "float32") -> np.ndarray:

@@ -524,3 +524,14 @@ def test_files_of_keras_by_their_ending(tmp_path: Path) -> None:
     other = Sequential([LSTM(4), Dense(2)])
     other.load_weights(tmp_path / "weights.h5")
     assert same_bits(model, other)
+
+
+def test_layers_by_name_and_place() -> None:
+    model = Sequential([LSTM(2, name="reader"), Dense(1)])
+    assert model.get_layer("reader") is model.get_layer(index=0) is model.layers[0]
+    with pytest.raises(ValueError, match="name must be one of reader, dense, got 'read'; did you mean 'reader'"):
+        model.get_layer("read")
+    with pytest.raises(ValueError, match="index must be below the 2 layers, got 2"):
+        model.get_layer(index=2)
+    with pytest.raises(ValueError, match="either name or index must be given, got None and None"):
+        model.get_layer()

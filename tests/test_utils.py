@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastrnn import utils
 from fastrnn.utils import one_hot, to_categorical
 
 
@@ -60,3 +61,9 @@ def test_without_classes() -> None:
         to_categorical([])
     with pytest.raises(ValueError, match=r"x must be in \[0, .*got -2"):
         to_categorical([1, -2])
+
+
+def test_sequences_in_one_array_have_keras_place_too() -> None:
+    from fastrnn.preprocessing import sequence
+
+    assert utils.pad_sequences is sequence.pad_sequences

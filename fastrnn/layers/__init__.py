@@ -12,6 +12,7 @@ from fastrnn.layers.base import Layer, Variable
 from fastrnn.layers.core import Activation, Dropout, Flatten, Masking, RepeatVector, Reshape, SpatialDropout1D
 from fastrnn.layers.dense import Dense
 from fastrnn.layers.embedding import Embedding
+from fastrnn.layers.input import Input, InputLayer
 from fastrnn.layers.normalization import LayerNormalization
 from fastrnn.layers.recurrent import GRU, LSTM, SimpleRNN
 from fastrnn.layers.wrappers import Bidirectional, TimeDistributed
@@ -26,6 +27,8 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "Input",
+    "InputLayer",
     "Layer",
     "LayerNormalization",
     "Masking",
