@@ -258,7 +258,7 @@ def test_out_that_cannot_be_written(out: Any, error: type[Exception], message: s
 ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"cell": "LSTM"}, ValueError, "cell must be one of .*'LSTM'"),
     ({"cell": "lstn"}, ValueError, "did you mean 'lstm'"),
-    ({"cell": None}, ValueError, "cell must be one of .*None"),
+    ({"cell": None}, TypeError, "cell must be one of .*None"),
     ({"activation": "relu"}, ValueError, "activation must be .*'relu'"),
     ({"activation": "softsign"}, ValueError, "activation must be .*'softsign'"),
     ({"x": np.zeros((3, 2))}, ValueError, r"x must have shape \(B, T, I\), got \(3, 2\)"),
