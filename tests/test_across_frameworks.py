@@ -142,7 +142,7 @@ def rounded(system: System) -> System:
     """The system with an Adam whose betas float32 can hold.
 
     Keras's Adam on TensorFlow takes beta^t from a beta rounded to float32, in float64 too, and 1 - beta of the moments
-    from the one that was given: 1 - 0.999 is off by 1.3e-5 in the correction of the start, and the first step by 6.7e-6.
+    from the one that was given: 1 - 0.999 is off by 1.3e-5 where the start is corrected, and the first step by 6.7e-6.
     That alone puts the losses of the forecast's SimpleRNN 8.8e-4 apart, in float64 1.4e-5; with these betas Keras
     follows its formula, which is ours, and they are 3.5e-6 and 2e-15 apart.
     """
