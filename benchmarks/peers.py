@@ -29,41 +29,54 @@ from typing import IO, Any
 
 import numpy as np
 
-from . import report
+from . import options, report, roofline
+from .options import LIBRARIES, usable_cores
 from .shapes import INFERENCE, TRAINING, Row, random_arrays, select
 from .workers.numpy import referee
 
 ROOT = Path(__file__).resolve().parents[1]
-LIBRARIES = ("fastrnn", "torch", "onnxruntime", "openvino", "jax", "tensorflow", "numpy")
-OWN = ("fastrnn", "numpy")  # these run under the driver's interpreter unless told otherwise
 START, PREPARE, ANSWER = 180.0, 300.0, 180.0  # seconds before a silent worker is given up
 MIN_ROUNDS = 3
 FOREIGN = 0.2  # cores
 
 
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    with contextlib.suppress(AttributeError):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+# How the libraries are kept from instructions beyond an instruction set, those that can be. ONNX Runtime asks the
+# processor alone. What came of it shows in the rates of their large products.
+LIMITS = {
+    "baseline": {"FASTRNN_ISA": "baseline"},
+    "avx2": {
+        "FASTRNN_ISA": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    },
+    "avx512": {"FASTRNN_ISA": "avx512"},
+}
+XLA_LIMITS = {"avx2": " --xla_cpu_max_isa=AVX2"}
 
 
-def environment(threads: int) -> dict[str, str]:
-    """What must be set before a library is loaded for it to keep to `threads` threads."""
+def environment(threads: int, isa: str | None = None) -> dict[str, str]:
+    """What must be set before a library is loaded for it to keep to `threads` threads, and to an instruction set."""
     n = str(threads)
-    return os.environ | {
-        "OMP_NUM_THREADS": n,
-        "MKL_NUM_THREADS": n,
-        "OPENBLAS_NUM_THREADS": n,
-        "FASTRNN_NUM_THREADS": n,
-        "NPROC": n,  # the size of XLA's CPU pool
-        "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}",
-        "JAX_PLATFORMS": "cpu",
-        "CUDA_VISIBLE_DEVICES": "",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "KERAS_BACKEND": "tensorflow",
-        "PYTHONWARNINGS": "ignore",
-    }
+    return (
+        os.environ
+        | {
+            "OMP_NUM_THREADS": n,
+            "MKL_NUM_THREADS": n,
+            "OPENBLAS_NUM_THREADS": n,
+            "FASTRNN_NUM_THREADS": n,
+            "NPROC": n,  # the size of XLA's CPU pool
+            "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}"
+            + XLA_LIMITS.get(isa or "", ""),
+            "JAX_PLATFORMS": "cpu",
+            "CUDA_VISIBLE_DEVICES": "",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "KERAS_BACKEND": "tensorflow",
+            "PYTHONWARNINGS": "ignore",
+        }
+        | LIMITS.get(isa or "", {})
+    )
 
 
 class WorkerError(Exception):
@@ -74,14 +87,20 @@ class Worker:
     """One library at one thread count in a process of its own, stopped except while it is asked."""
 
     def __init__(
-        self, library: str, threads: int, dtype: str, python: str, module: str = "benchmarks.workers.serve"
+        self,
+        library: str,
+        threads: int,
+        dtype: str,
+        python: str,
+        module: str = "benchmarks.workers.serve",
+        isa: str | None = None,
     ) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile()
         try:
             self.process = subprocess.Popen(
                 [python, "-m", module, library, str(threads), dtype],
                 cwd=ROOT,
-                env=environment(threads),
+                env=environment(threads, isa),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -164,8 +183,15 @@ class Worker:
 class Team:
     """All workers; one that dies is started again for the next row."""
 
-    def __init__(self, libraries: Sequence[str], threads: Sequence[int], dtype: str, pythons: dict[str, str]) -> None:
-        self.dtype, self.pythons = dtype, pythons
+    def __init__(
+        self,
+        libraries: Sequence[str],
+        threads: Sequence[int],
+        dtype: str,
+        pythons: dict[str, str],
+        isa: str | None = None,
+    ) -> None:
+        self.threads, self.dtype, self.pythons, self.isa = threads, dtype, pythons, isa
         self.versions: dict[str, str] = {}
         self.left_out: dict[str, str] = {}
         self.workers: dict[tuple[str, int], Worker] = {}
@@ -184,7 +210,9 @@ class Team:
         if library in self.left_out:
             return
         try:
-            worker = self.workers[library, count] = Worker(library, count, self.dtype, self.pythons[library])
+            worker = self.workers[library, count] = Worker(
+                library, count, self.dtype, self.pythons[library], isa=self.isa
+            )
             worker.send("hello")
         except WorkerError as error:
             self._leave_out(library, error)
@@ -287,6 +315,7 @@ def measure(
                 entry["left_out"][f"{library} ({idiom})"] = problem
             if answer["idiom"]:
                 ready[library, count] = answer | {"rounds_us": [], "means_us": []}
+    machine_too = roofline.sampler(row, team.dtype, team.threads, team.isa)
     order = list(ready)
     workers = [team.workers[key] for key in order]
     calm: list[bool] = []
@@ -309,6 +338,8 @@ def measure(
                 continue
             ready[key]["rounds_us"].append(round(answer["us"], 3))
             ready[key]["means_us"].append(round(answer["mean_us"], 3))
+        if machine_too is not None:
+            machine_too.sample()
         others = max(0.0, foreign_seconds(workers) - before)
         calm.append(others <= FOREIGN * (time.monotonic() - start) + 0.02)  # the system counts in ticks of 10 ms
         foreign += others
@@ -327,6 +358,7 @@ def measure(
             "idiom": got["idiom"],
             "trials_us": got["trials_us"],
         }
+    entry["machine"] = {} if machine_too is None else machine_too.medians()
     for worker in team.workers.values():
         if worker.alive:
             with contextlib.suppress(WorkerError):
@@ -334,32 +366,15 @@ def measure(
     return entry
 
 
-def probe(team: Team, rows: Sequence[Row], itemsize: int) -> dict[str, Any]:
-    """Rates of this machine for the roofline, by thread count: each library in a large product, and, on one
-    thread, the rate at which a buffer as large as each row's weights is read."""
-    sizes = sorted({report.weight_bytes(row, itemsize) for row in rows})
-    sizes = [size for size in sizes if size >= report.SMALLEST_READ]
-    rates: dict[str, Any] = {}
+def products(team: Team, seconds: float) -> dict[str, dict[str, float]]:
+    """GFLOP/s of each library in a large product, by thread count."""
+    rates: dict[str, dict[str, float]] = {}
     for (library, count), worker in team.workers.items():
-        reads = sizes if library == "numpy" and count == 1 else []
         with contextlib.suppress(WorkerError):
-            answer = worker.ask("probe", sizes=reads)
-            found = rates.setdefault(str(count), {"gflops": {}, "bandwidth": {}})
-            found["bandwidth"] |= answer["bandwidth"]
-            if answer["gflops"]:
-                found["gflops"][library] = answer["gflops"]
+            found = worker.ask("product", seconds=seconds)["gflops"]
+            if found:
+                rates.setdefault(str(count), {})[library] = round(found, 1)
     return rates
-
-
-def faster(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """The better of two probes, entry by entry."""
-    result: dict[str, Any] = {}
-    for count in sorted(one.keys() | other.keys(), key=int):
-        result[count] = {}
-        for kind in ("gflops", "bandwidth"):
-            a, b = (probed.get(count, {}).get(kind, {}) for probed in (one, other))
-            result[count][kind] = {k: round(max(a.get(k, 0.0), b.get(k, 0.0)), 1) for k in sorted(a.keys() | b.keys())}
-    return result
 
 
 def cpu_name() -> str:
@@ -389,7 +404,7 @@ def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     ValueError
         The two were measured on different machines, dtypes, thread counts or versions.
     """
-    for key in ("schema", "machine", "dtype", "threads"):
+    for key in ("schema", "machine", "dtype", "isa", "threads"):
         if old.get(key) != new[key]:
             came = f"the file has {old.get(key)!r}, this run {new[key]!r}"
             raise ValueError(f"--append needs the same {key}: {came}")
@@ -404,7 +419,7 @@ def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         "left_out": {
             k: v for k, v in (old["left_out"] | new["left_out"]).items() if k not in old["libraries"] | new["libraries"]
         },
-        "roofline": faster(old["roofline"], new["roofline"]),
+        "products": old["products"] | new["products"],
         "rows": [rows[key] for key in order if key in rows],
     }
 
@@ -417,16 +432,15 @@ def run(
     *,
     passes: Sequence[str] = (INFERENCE, TRAINING),
     dtype: str = "float32",
+    isa: str | None = None,
     rounds: int = 15,
     seconds: float = 20.0,
     burst: float = 0.02,
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Measure rows on libraries; the content of the JSON file."""
-    itemsize = np.dtype(dtype).itemsize
     tell("starting " + ", ".join(libraries))
-    with Team(libraries, threads, dtype, pythons) as team:
-        rates = probe(team, rows, itemsize)
+    with Team(libraries, threads, dtype, pythons, isa) as team:
         entries = []
         for row in rows:
             for which in row.passes:
@@ -434,122 +448,57 @@ def run(
                     entry = measure(row, which, team, rounds=rounds, seconds=seconds, burst=burst, tell=tell)
                     entries.append(entry)
                     tell(report.one_line(entry) + "\n")
-        rates = faster(rates, probe(team, rows, itemsize))
         return {
             "schema": report.SCHEMA,
             "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "machine": machine(),
             "dtype": dtype,
+            "isa": isa,
             "threads": list(threads),
             "rounds": rounds,
             "libraries": dict(sorted(team.versions.items())),
             "left_out": team.left_out,
-            "roofline": rates,
+            "products": products(team, 15 * burst),
             "rows": entries,
         }
 
 
-def _names(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+def run_given(rows: Sequence[Row], given: argparse.Namespace, tell: Callable[[str], None], **changes: Any) -> Any:
+    """`run` as the options say, but for the changes."""
+    settings = {name: getattr(given, name) for name in ("passes", "dtype", "isa", "rounds", "seconds", "burst")}
+    libraries = changes.pop("libraries", LIBRARIES)
+    threads = changes.pop("threads", given.threads)
+    return run(rows, options.libraries(given, libraries), threads, given.pythons, **(settings | changes), tell=tell)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__.split("\n")[0])
+    parser = options.parser("peers", __doc__.split("\n")[0])
     add = parser.add_argument
-    add("--rows", type=_names, help="rows of the table, comma-separated (all)")
-    add("--libs", type=_names, default=list(LIBRARIES), help=f"of {','.join(LIBRARIES)} (all)")
-    add("--passes", type=_names, default=[INFERENCE, TRAINING], help="inference,training (both)")
-    add("--threads", type=_names, help="thread counts, comma-separated (1 and all usable cores)")
-    add("--rounds", type=int, default=15, help="rounds without other programs at work, at most (15)")
-    add(
-        "--seconds",
-        type=float,
-        default=20.0,
-        help="for the rounds of one row and pass, of which at least 3 are run (20)",
-    )
-    add("--burst", type=float, default=0.02, help="seconds of one burst (0.02)")
-    add("--dtype", choices=("float32", "float64"), default="float32")
-    add("--python", action="append", default=[], metavar="LIB=PATH", help="interpreter of one library")
-    add("--peer-python", metavar="PATH", help="interpreter of all libraries but fastrnn and numpy")
-    add("--json", metavar="FILE", help="write what was measured")
     add("--append", action="store_true", help="keep the rows that --json FILE already has")
-    add("--report", metavar="FILE", help="measure nothing: report from a JSON file")
     add("--short", action="store_true", help="report one line a row only")
-    add("--output", metavar="FILE", help="write the report there too (e.g. benchmarks/RESULTS.md)")
     add("--plot", metavar="FILE", help="bar chart of the ratios (PNG)")
-    options = parser.parse_args(argv)
-    for library in options.libs:
-        if library not in LIBRARIES:
-            parser.error(f"--libs must be of {', '.join(LIBRARIES)}, got {library!r}")
-    for which in options.passes:
-        if which not in (INFERENCE, TRAINING):
-            parser.error(f"--passes must be of {INFERENCE}, {TRAINING}, got {which!r}")
-    try:
-        options.rows = select(options.rows)
-        options.threads = [int(n) for n in options.threads or sorted({1, usable_cores()})]
-    except ValueError as error:
-        parser.error(str(error))
-    if min(options.threads) < 1 or options.rounds < 1:
-        parser.error("--threads and --rounds must be at least 1")
-    if options.append and not options.json:
+    given = options.check(parser, parser.parse_args(argv))
+    if given.append and not given.json:
         parser.error("--append needs --json FILE")
-    options.pythons = {
-        library: options.peer_python if options.peer_python and library not in OWN else sys.executable
-        for library in LIBRARIES
-    }
-    for pair in options.python:
-        library, _, path = pair.partition("=")
-        if library not in LIBRARIES or not path:
-            parser.error(f"--python must be LIB=PATH with LIB of {', '.join(LIBRARIES)}, got {pair!r}")
-        options.pythons[library] = path
-    return options
+    return given
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
-    options = _arguments(argv)
-    if options.report:
-        results = report.load(options.report)
+    given = _arguments(argv)
+    if given.report:
+        results = report.load(given.report)
     else:
-        width = 0
-
-        def tell(text: str) -> None:
-            nonlocal width
-            lasting = text.endswith("\n")
-            if lasting or sys.stderr.isatty():
-                line = text.rstrip("\n")
-                blank = " " * max(0, width - len(line))
-                sys.stderr.write(f"{line}{blank}" + ("\n" if lasting else "\r"))
-                sys.stderr.flush()
-                width = 0 if lasting else len(line)
-
-        results = run(
-            options.rows,
-            options.libs,
-            options.threads,
-            options.pythons,
-            passes=options.passes,
-            dtype=options.dtype,
-            rounds=options.rounds,
-            seconds=options.seconds,
-            burst=options.burst,
-            tell=tell,
-        )
-        if options.append and os.path.exists(options.json):
-            results = merge(report.load(options.json), results)
-        if options.json:
-            Path(options.json).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    text = report.short(results) if options.short else report.markdown(results)
-    if options.output:
-        Path(options.output).write_text(text, encoding="utf-8")
+        results = run_given(select() if given.rows is None else given.rows, given, options.teller())
+        if given.append and os.path.exists(given.json):
+            results = merge(report.load(given.json), results)
+        if given.json:
+            options.save(results, given.json)
+    text = report.short(results) if given.short else report.markdown(results)
+    if given.output:
+        Path(given.output).write_text(text, encoding="utf-8")
     print(text, end="")
-    if options.plot:
-        try:
-            report.chart(results, options.plot)
-        except (ImportError, ValueError) as error:
-            print(error, file=sys.stderr)
-            return 1
-    return 0
+    return options.plot(report, results, given.plot)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .shapes import GATES, INFERENCE, TRAINING, Row
+from . import roofline
+from .shapes import INFERENCE, TRAINING
+from .tables import figure, paragraph, percent, table
+from .tables import ratio as ratio_cell
 
-SCHEMA = 1
+SCHEMA = 2
 OURS = "fastrnn"
-SMALLEST_READ = 128 * 1024  # bytes; below, weights sit in L1 and a probe would time its own call
 LABELS = {
     "fastrnn": "fastrnn", "torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO",
     "jax": "JAX", "tensorflow": "TensorFlow", "numpy": "NumPy",
@@ -80,52 +82,14 @@ def ratios(results: dict[str, Any], which: str) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def weight_bytes(row: Row, itemsize: int) -> int:
-    """Bytes of the weights that every step reads: R, and W too when one step is the whole call."""
-    inputs = row.H + (row.I if row.streaming else 0)
-    return inputs * GATES[row.cell] * row.H * itemsize
-
-
-def fastest_product(results: dict[str, Any], threads: int) -> tuple[str, float] | None:
-    """The library with the fastest large product on so many threads, and its GFLOP/s."""
-    rates = results["roofline"].get(str(threads), {}).get("gflops", {})
-    return max(rates.items(), key=lambda pair: pair[1], default=None)
-
-
-def roofline(results: dict[str, Any], entry: dict[str, Any]) -> float | None:
-    """Bound over time for fastrnn: the share of what this machine, probed in the same run, could do at most.
-
-    The bound is the larger of the arithmetic at the rate of the fastest library's large product and, for each
-    step (twice when training), one read of the weights at the rate of a buffer of that size, from the cache
-    that holds it, unless that is less than SMALLEST_READ. Several libraries are asked for a product: one
-    that misses the processor's widest vectors reaches half the rate (OpenBLAS 0.3.31 on a Zen 5: 120 GFLOP/s
-    where others reach 240).
-    """
+def share(results: dict[str, Any], entry: dict[str, Any]) -> float | None:
+    """The share of the roofline that fastrnn reaches at its better thread count, or None without a probe."""
     time = best(entry, OURS)
-    peak = fastest_product(results, time.threads) if time else None
-    if time is None or peak is None:
-        return None
-    row = Row(**entry["shape"])
-    size = weight_bytes(row, np.dtype(results["dtype"]).itemsize)
-    bound = entry["flops"] / peak[1] * 1e-3
-    bandwidth = results["roofline"].get("1", {}).get("bandwidth", {}).get(str(size))
-    if bandwidth and size >= SMALLEST_READ:
-        reads = row.T * (2 if entry["pass"] == TRAINING else 1)
-        bound = max(bound, reads * size / (bandwidth * time.threads) * 1e-3)
-    return float(bound / time.us)
-
-
-def _figure(us: float) -> str:
-    return f"{us:.2f}" if us < 10 else f"{us:.1f}" if us < 100 else f"{us:.0f}"
+    return time and roofline.share(entry, np.dtype(results["dtype"]).itemsize, time.us, time.threads)
 
 
 def _cell(time: Time | None) -> str:
-    return f"{_figure(time.us)} ({time.threads})" if time else ""
-
-
-def _ratio(value: float | None) -> str:
-    text = f"{value:.2f}" if value else ""
-    return f"**{text}**" if value and value < 1 else text
+    return f"{figure(time.us)} ({time.threads})" if time else ""
 
 
 def _size(entry: dict[str, Any]) -> str:
@@ -142,27 +106,30 @@ def one_line(entry: dict[str, Any]) -> str:
     return head + ": " + ", ".join(f"{t.library} {_cell(t)}" for t in found)
 
 
-def _table(results: dict[str, Any], which: str) -> list[str]:
+def _other(time: Time | None) -> str:
+    return f"{figure(time.us)} {LABELS[time.library]} ({time.threads})" if time else ""
+
+
+def comparison(results: dict[str, Any], which: str) -> list[str]:
+    """The table of one pass: every library, the ratio, the share of the roofline where it was measured."""
     entries = [e for e in results["rows"] if e["pass"] == which]
-    if not entries:
-        return []
     others = [k for k in LABELS if k != OURS and any(k in e["times"] for e in entries)]
-    head = ["row", "shape", LABELS[OURS], "best other", "ratio", "of roofline"] + [LABELS[k] for k in others]
-    lines = [f"## {which.capitalize()}", "", "| " + " | ".join(head) + " |"]
-    lines.append("|---|---|" + "--:|" * (len(head) - 2))
-    for entry in entries:
-        share, other = roofline(results, entry), best_other(entry)
-        cells = [
+    shares = [share(results, entry) for entry in entries]
+    probed = ["of roofline"] if any(shares) else []
+    head = ["row", "shape", LABELS[OURS], "best other", "ratio", *probed, *(LABELS[k] for k in others)]
+    rows = [
+        [
             entry["row"],
             _size(entry),
             _cell(best(entry, OURS)),
-            f"{_figure(other.us)} {LABELS[other.library]} ({other.threads})" if other else "",
-            _ratio(ratio(entry)),
-            f"{share:.0%}" if share else "",
+            _other(best_other(entry)),
+            ratio_cell(ratio(entry)),
+            *([percent(reached)] if probed else []),
             *(_cell(best(entry, k)) for k in others),
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return [*lines, ""]
+        for entry, reached in zip(entries, shares, strict=True)
+    ]
+    return table(head, rows, words=2)
 
 
 def _summary(results: dict[str, Any]) -> list[str]:
@@ -189,8 +156,14 @@ def _conditions(results: dict[str, Any]) -> list[str]:
         f"- {results['dtype']}, one layer, thread counts {', '.join(map(str, results['threads']))}",
         f"- {versions}",
     ]
+    return [*lines, *notes(results), ""]
+
+
+def notes(results: dict[str, Any]) -> list[str]:
+    """Rates of large products, crowded rows, and what was left out and why."""
+    lines = []
     for count in results["threads"]:
-        rates = results["roofline"].get(str(count), {}).get("gflops", {})
+        rates = results["products"].get(str(count), {})
         if rates:
             text = ", ".join(f"{LABELS[k]} {v:.0f}" for k, v in rates.items())
             lines.append(f"- large products on {count} thread{'s' * (count > 1)}, GFLOP/s: {text}")
@@ -205,28 +178,30 @@ def _conditions(results: dict[str, Any]) -> list[str]:
     for entry in results["rows"]:
         for library, reason in entry["left_out"].items():
             lines.append(f"- left out of {entry['row']} {entry['pass']}: {library}: {reason}")
-    return [*lines, ""]
+    return lines
+
+
+def tables(results: dict[str, Any]) -> list[str]:
+    """The tables with losses in bold, geometric means, conditions."""
+    lines = paragraph(
+        """Median microseconds a call, each library at its better thread count (in brackets), measured in interleaved
+        rounds. The ratio is the best other over fastrnn: above 1 fastrnn is ahead. Of roofline: the time at the peak of
+        the machine, probed in the same rounds (benchmarks/roofline.py), over fastrnn's. `python -m benchmarks.peers`"""
+    )
+    for which in (INFERENCE, TRAINING):
+        if found := comparison(results, which):
+            lines += [f"## {which.capitalize()}", "", *found]
+    return lines + _summary(results) + _conditions(results)
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """The whole page: tables with losses in bold, geometric means, conditions."""
-    lines = [
-        "# fastrnn against other libraries",
-        "",
-        "Median microseconds a call, each library at its better thread count (in brackets), measured by",
-        "`python -m benchmarks.peers` in interleaved rounds. The ratio is the best other over fastrnn:",
-        "above 1 fastrnn is ahead.",
-        "",
-    ]
-    for which in (INFERENCE, TRAINING):
-        lines += _table(results, which)
-    return "\n".join(lines + _summary(results) + _conditions(results))
+    """The tables as a page."""
+    return "\n".join(["# fastrnn against other libraries", "", *tables(results)])
 
 
 def short(results: dict[str, Any]) -> str:
     """One table of a line a row, both passes, for a README."""
-    lines = ["| row | shape | inference, us | best other | ratio | training, us | best other | ratio |"]
-    lines.append("|---|---|" + "--:|" * 6)
+    rows: list[list[str]] = []
     entries = {(e["row"], e["pass"]): e for e in results["rows"]}
     for name in dict.fromkeys(e["row"] for e in results["rows"]):
         cells = [name, ""]
@@ -236,14 +211,16 @@ def short(results: dict[str, Any]) -> str:
                 cells += ["", "", ""]
             else:
                 cells[1] = _size(entry)
-                ours, other, value = best(entry, OURS), best_other(entry), ratio(entry)
-                cells.append(_figure(ours.us) if ours else "")
-                cells.append(f"{_figure(other.us)} {LABELS[other.library]}" if other else "")
-                cells.append(_ratio(value))
-        lines.append("| " + " | ".join(cells) + " |")
+                ours, other = best(entry, OURS), best_other(entry)
+                cells.append(figure(ours.us) if ours else "")
+                cells.append(f"{figure(other.us)} {LABELS[other.library]}" if other else "")
+                cells.append(ratio_cell(ratio(entry)))
+        rows.append(cells)
     means = [ratios(results, which).values() for which in (INFERENCE, TRAINING)]
     text = [f"{geomean(found):.2f}" if found else "" for found in means]
-    return "\n".join([*lines, f"| geometric mean | | | | {text[0]} | | | {text[1]} |", ""])
+    rows.append(["geometric mean", "", "", "", text[0], "", "", text[1]])
+    head = ["row", "shape", "inference, us", "best other", "ratio", "training, us", "best other", "ratio"]
+    return "\n".join(table(head, rows, words=2))
 
 
 def chart(results: dict[str, Any], path: str) -> None:

@@ -20,7 +20,10 @@ INFERENCE, TRAINING = "inference", "training"
 class Row:
     """One line of the table: a layer and the batch it runs on.
 
-    `train` is False for the streaming rows (T = 1, state carried from call to call).
+    `train` is False for the streaming rows (T = 1, state carried from call to call). The conditions of conditions.py
+    vary a row: `layers` levels of both directions when `bidirectional`; `ragged` rows of 1 to T valid steps; a
+    `decaying` state, which nothing feeds after a tenth of the steps and nobody asks for before the last one, so that
+    states and their gradients fall below the smallest normal number.
     """
 
     name: str
@@ -30,6 +33,31 @@ class Row:
     I: int
     H: int
     train: bool = True
+    layers: int = 1
+    bidirectional: bool = False
+    ragged: bool = False
+    decaying: bool = False
+
+    @property
+    def ways(self) -> int:
+        """Directions of a level."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def plain(self) -> bool:
+        """One layer, one direction, full lengths."""
+        return not (self.layers > 1 or self.bidirectional or self.ragged)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Inputs of each level."""
+        return (self.I, *(self.ways * self.H,) * (self.layers - 1))
+
+    def lengths(self) -> np.ndarray:
+        """Valid steps of each batch row, (B,) int64: T, or, `ragged`, drawn from 1 to T."""
+        if not self.ragged:
+            return np.full(self.B, self.T, np.int64)
+        return np.random.default_rng(self.T * self.B).integers(1, self.T, self.B, endpoint=True)
 
     @property
     def gates(self) -> int:
@@ -39,7 +67,7 @@ class Row:
     @property
     def streaming(self) -> bool:
         """One step a call, the state carried along."""
-        return self.T == 1
+        return self.T == 1 and not self.train
 
     @property
     def passes(self) -> tuple[str, ...]:
@@ -47,8 +75,10 @@ class Row:
         return (INFERENCE, TRAINING) if self.train else (INFERENCE,)
 
     def flops(self, which: str = INFERENCE) -> int:
-        """Operations of the products: 2.T.B.G.H.(I+H), three times that with the backward."""
-        forward = 2 * self.T * self.B * self.gates * self.H * (self.I + self.H)
+        """Operations of the products: 2.T.B.G.H.(I+H) a layer, of valid steps alone; three times that with the
+        backward."""
+        steps = int(self.lengths().sum())
+        forward = sum(2 * steps * self.ways * self.gates * self.H * (inputs + self.H) for inputs in self.widths)
         return 3 * forward if which == TRAINING else forward
 
     def as_dict(self) -> dict[str, Any]:
@@ -103,7 +133,8 @@ def random_arrays(row: Row, dtype: str = "float32", seed: int = 0) -> dict[str, 
     -------
     dict
         x (B, T, I), kernel (I, G.H), recurrent_kernel (H, G.H), bias (G.H,) or for the GRU (2, 3.H),
-        dy (B, T, H).
+        dy (B, T, H), or (B, T, 2.H) of both directions. The weights of further layers follow as kernel1 ..., level by
+        level, forward before backward. Of ragged rows also lengths (B,), and 0 in x and dy where a row has ended.
     """
     rng = np.random.default_rng(seed)
     width, limit = row.gates * row.H, 1.0 / np.sqrt(row.H)
@@ -111,10 +142,38 @@ def random_arrays(row: Row, dtype: str = "float32", seed: int = 0) -> dict[str, 
     def uniform(*shape: int) -> np.ndarray:
         return rng.uniform(-limit, limit, shape).astype(dtype)
 
-    return {
-        "x": rng.standard_normal((row.B, row.T, row.I)).astype(dtype),
-        "kernel": uniform(row.I, width),
-        "recurrent_kernel": uniform(row.H, width),
-        "bias": uniform(2, width) if row.cell == "gru" else uniform(width),
-        "dy": rng.standard_normal((row.B, row.T, row.H)).astype(dtype),
-    }
+    arrays = {"x": rng.standard_normal((row.B, row.T, row.I)).astype(dtype)}
+    for number, inputs in enumerate(row.widths):
+        for way in range(row.ways):
+            suffix = layer_suffix(row, number, way)
+            arrays["kernel" + suffix] = uniform(inputs, width)
+            arrays["recurrent_kernel" + suffix] = uniform(row.H, width)
+            arrays["bias" + suffix] = uniform(2, width) if row.cell == "gru" else uniform(width)
+    arrays["dy"] = rng.standard_normal((row.B, row.T, row.ways * row.H)).astype(dtype)
+    if row.ragged:
+        arrays["lengths"] = row.lengths()
+        ended = np.arange(row.T) >= arrays["lengths"][:, None]
+        arrays["x"][ended], arrays["dy"][ended] = 0, 0
+    if row.decaying:
+        arrays["x"][:, row.T // 10 :] = 0
+        arrays["dy"][:, :-1] = 0
+        # 0.6 of the state is kept a step: the smallest denormal, times that, rounds to itself, and stays for good
+        arrays["bias"][...] = 0
+        if row.cell == "simple_rnn":
+            arrays["recurrent_kernel"] = 0.6 * np.eye(row.H, dtype=dtype)
+        else:
+            keep = {"gru": 0, "lstm": 1}[row.cell]
+            arrays["recurrent_kernel"] *= 0.01
+            arrays["bias"].reshape(-1, width)[0, keep * row.H : (keep + 1) * row.H] = np.log(0.6 / 0.4)
+    return arrays
+
+
+def layer_suffix(row: Row, number: int, way: int) -> str:
+    """What follows the name of a weight of level `number`, direction `way`: nothing, 1, 2 ..."""
+    return str(number * row.ways + way or "")
+
+
+def weight_names(row: Row) -> list[str]:
+    """The weights' names, layer by layer."""
+    suffixes = [layer_suffix(row, number, way) for number in range(row.layers) for way in range(row.ways)]
+    return [name + suffix for suffix in suffixes for name in ("kernel", "recurrent_kernel", "bias")]

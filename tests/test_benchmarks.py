@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,6 +58,7 @@ def entry(row: str, which: str, **times: float | dict[str, float]) -> dict[str, 
             for library, t in times.items()
         },
         "left_out": {},
+        "machine": {"1": {"gflops": 100.0, "read": 50.0}, "2": {"gflops": 200.0}},
     }
 
 
@@ -67,14 +69,12 @@ def results(*entries: dict[str, Any]) -> dict[str, Any]:
         "created": "2026-01-01T00:00:00Z",
         "machine": {"cpu": "a cpu", "cores": 2, "system": "Linux x86_64", "python": "3.11.0"},
         "dtype": "float32",
+        "isa": None,
         "threads": [1, 2],
         "rounds": 3,
         "libraries": {"fastrnn": "1.0", "jax": "2.0"},
         "left_out": {"torch": "ModuleNotFoundError: No module named 'torch'"},
-        "roofline": {
-            "1": {"gflops": {"numpy": 60.0, "torch": 100.0}, "bandwidth": {"131072": 50.0}},
-            "2": {"gflops": {"numpy": 200.0}, "bandwidth": {}},
-        },
+        "products": {"1": {"numpy": 60.0, "torch": 100.0}, "2": {"numpy": 200.0}},
         "rows": list(entries),
     }
 
@@ -100,6 +100,30 @@ class TestShapes:
         row = shapes.Row("r", "lstm", 2, 3, 5, 7)
         assert row.flops() == 2 * 3 * 2 * 4 * 7 * (5 + 7)
         assert row.flops("training") == 3 * row.flops("inference")
+
+    def test_flops_of_a_stack_and_of_ragged_rows(self) -> None:
+        row = shapes.Row("r", "gru", 2, 3, 5, 7, layers=2, bidirectional=True)
+        assert row.widths == (5, 14)
+        assert row.flops() == 2 * 3 * 2 * 2 * 3 * 7 * (5 + 7 + 14 + 7)
+        ragged = shapes.Row("r", "lstm", 50, 10, 5, 7, ragged=True)
+        assert 1 == ragged.lengths().min() and ragged.lengths().max() == 10
+        assert ragged.flops() == 2 * int(ragged.lengths().sum()) * 4 * 7 * (5 + 7)
+
+    def test_one_step_that_trains_is_no_stream(self) -> None:
+        assert not shapes.Row("r", "lstm", 2, 1, 5, 7).streaming
+        assert shapes.Row("r", "lstm", 2, 1, 5, 7, train=False).streaming
+
+    @pytest.mark.parametrize("cell", shapes.GATES)
+    def test_decaying_states_become_denormal_and_stay_so(self, cell: str) -> None:
+        """0.6 times the smallest denormal rounds to it, in float32 as the libraries compute."""
+        row = shapes.Row("r", cell, 1, 300, 4, 8, decaying=True)
+        arrays = shapes.random_arrays(row)
+        assert not arrays["x"][:, 30:].any() and not arrays["dy"][:, :-1].any()
+        net = numpy_worker.Network(cell, row.B, row.T, arrays)
+        h = np.abs(net.forward(np.ascontiguousarray(arrays["x"].swapaxes(0, 1))))
+        state = np.abs(net.c[1:]) if cell == "lstm" else h
+        assert state[29].max() > 1e-3
+        assert 0 < state[-1].max() < np.finfo(np.float32).tiny
 
     def test_rows_are_frozen(self) -> None:
         with pytest.raises(AttributeError):
@@ -136,20 +160,16 @@ class TestReport:
         assert report.ratios(MEASURED, "training") == {"mid": 4.0}
         assert report.ratio(entry("mid", "training", fastrnn=1.0)) is None
 
-    def test_roofline_by_reading_and_by_arithmetic(self) -> None:
+    def test_share_of_the_roofline(self) -> None:
         stream, mid = MEASURED["rows"][:2]
-        weights = 4 * 64 * 128 * 4
-        assert report.weight_bytes(shapes.ROWS[0], 4) == weights == 131072
-        assert report.roofline(MEASURED, stream) == pytest.approx(weights / 50e3 / 4.0)
-        assert report.roofline(MEASURED, mid) == pytest.approx(mid["flops"] / 200e3 / 2000.0)
-        assert report.roofline(MEASURED, MEASURED["rows"][3]) is None
+        assert report.share(MEASURED, stream) == pytest.approx(131072 / 50e3 / 4.0)
+        assert report.share(MEASURED, mid) == pytest.approx(mid["flops"] / 200e3 / 2000.0)
+        assert report.share(MEASURED, MEASURED["rows"][3]) is None
+        assert "| 66% |" in report.markdown(MEASURED)
 
-    def test_roofline_reads_no_small_weights(self) -> None:
-        char = entry("char", "inference", fastrnn=5.0)
-        size = report.weight_bytes(shapes.Row(**char["shape"]), 4)
-        around = results(char)
-        around["roofline"]["1"]["bandwidth"][str(size)] = 1e-3
-        assert report.roofline(around, char) == pytest.approx(char["flops"] / 100e3 / 5.0)
+    def test_no_share_without_a_probe(self) -> None:
+        text = report.markdown(results(entry("mid", "training", fastrnn=1.0, jax=2.0) | {"machine": {}}))
+        assert "| ratio | JAX |" in text
 
     def test_markdown(self) -> None:
         text = report.markdown(MEASURED)
@@ -164,7 +184,7 @@ class TestReport:
         lines = report.short(MEASURED).splitlines()
         size = "lstm B32 T100 I256 H256"
         assert f"| mid | {size} | 2000 | 1000 JAX | **0.50** | 100 | 400 JAX | 4.00 |" in lines
-        assert lines[-1] == "| geometric mean | | | | 1.00 | | | 4.00 |"
+        assert lines[-1] == "| geometric mean |  |  |  | 1.00 |  |  | 4.00 |"
         assert len({line.count("|") for line in lines}) == 1
 
     def test_markdown_without_fastrnn(self) -> None:
@@ -258,6 +278,16 @@ class TestWorkers:
         check(worker.Library(1, dtype), SMALL[cell], training, dtype)
         check(worker.Library(1, dtype), ONE_STEP[cell], False, dtype)
 
+    @pytest.mark.parametrize("cell", shapes.GATES)
+    @pytest.mark.parametrize("training", [False, True])
+    @pytest.mark.parametrize(
+        "vary", [{"layers": 2, "bidirectional": True}, {"ragged": True}, {"layers": 2, "ragged": True}], ids=str
+    )
+    def test_fastrnn_under_conditions(self, cell: str, training: bool, vary: dict[str, Any]) -> None:
+        from benchmarks.workers import fastrnn as worker
+
+        check(worker.Library(1, "float64"), replace(SMALL[cell], **vary), training, "float64")
+
     def test_reorder(self) -> None:
         order = (0, 3, 1, 2)
         array = np.arange(24.0).reshape(2, 12)
@@ -348,7 +378,7 @@ class TestDriver:
         assert set(found) == {"us", "mean_us", "rounds_us", "idiom", "trials_us"}
         assert len(found["rounds_us"]) == row["rounds"] >= row["calm_rounds"] >= 0
         assert min(found["rounds_us"]) <= found["us"] <= max(found["rounds_us"])
-        assert again["roofline"]["1"]["gflops"]["numpy"] > 0
+        assert again["products"]["1"]["numpy"] > 0
         assert "left out: absent" in report.markdown(again)
 
     @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads the state of a process from /proc")
@@ -385,7 +415,10 @@ class TestDriver:
 
         monkeypatch.setattr(peers, "foreign_seconds", lambda _: next(clock))
         worker = SimpleNamespace(ask=ask, alive=True)
-        team: Any = SimpleNamespace(dtype="float32", workers={("numpy", 1): worker}, revive=lambda: None)
+        monkeypatch.setattr(peers.roofline, "sampler", lambda *_: None)
+        team: Any = SimpleNamespace(
+            dtype="float32", isa=None, threads=[1], workers={("numpy", 1): worker}, revive=lambda: None
+        )
         found = peers.measure(shapes.select(["char"])[0], "inference", team, rounds=3, seconds=60.0, burst=0.0)
         assert (found["rounds"], found["calm_rounds"]) == (5, 3)
         assert found["times"]["numpy"]["1"]["us"] == 2.0
@@ -428,6 +461,7 @@ class TestDriver:
             (["--append"], "--json"),
             (["--passes", "backward"], "backward"),
             (["--dtype", "float16"], "float16"),
+            (["--isa", "sse"], "sse"),
         ],
     )
     def test_bad_arguments(self, arguments: list[str], message: str, capsys: Capture) -> None:

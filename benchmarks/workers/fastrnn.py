@@ -10,7 +10,7 @@ import numpy as np
 import fastrnn
 from fastrnn import functional, layers
 
-from ..shapes import Row
+from ..shapes import Row, weight_names
 from . import CHECK_STEPS, Task
 
 _LAYERS = {"simple_rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
@@ -19,19 +19,25 @@ _LAYERS = {"simple_rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
 def build(row: Row, arrays: dict[str, np.ndarray], threads: int | None = None) -> Any:
     """A built layer that holds the row's weights and returns all outputs and the final state."""
     layer = getattr(layers, _LAYERS[row.cell])(
-        row.H, return_sequences=True, return_state=True, dtype=str(arrays["x"].dtype), num_threads=threads
+        row.H,
+        return_sequences=True,
+        return_state=True,
+        num_layers=row.layers,
+        bidirectional=row.bidirectional,
+        dtype=str(arrays["x"].dtype),
+        num_threads=threads,
     )
     layer.build((None, row.T, row.I))
-    layer.set_weights([arrays[name] for name in ("kernel", "recurrent_kernel", "bias")])
+    layer.set_weights([arrays[name] for name in weight_names(row)])
     return layer
 
 
-def infer(layer: Any, x: np.ndarray) -> Callable[[], Any]:
+def infer(layer: Any, x: np.ndarray, lengths: np.ndarray | None = None) -> Callable[[], Any]:
     """The whole sequence, weights packed by the first call and kept."""
-    return lambda: layer.forward(x)
+    return (lambda: layer.forward(x)) if lengths is None else (lambda: layer.forward(x, lengths=lengths))
 
 
-def train(layer: Any, x: np.ndarray, dy: np.ndarray) -> Callable[[], Any]:
+def train(layer: Any, x: np.ndarray, dy: np.ndarray, lengths: np.ndarray | None = None) -> Callable[[], Any]:
     """Forward and backward with all gradients; the call returns (outputs and state, dx).
 
     The weights count as changed, as they are after every update, so that each call packs them anew.
@@ -40,7 +46,7 @@ def train(layer: Any, x: np.ndarray, dy: np.ndarray) -> Callable[[], Any]:
     def call() -> Any:
         for variable in layer.variables:
             variable.version += 1
-        return layer.forward(x, training=True), layer.backward(dy)
+        return layer.forward(x, training=True, lengths=lengths), layer.backward(dy)
 
     return call
 
@@ -73,15 +79,17 @@ class Library:
         if row.streaming:
             call = stream(layer, np.ascontiguousarray(x[:, 0]))
             return Task(call, lambda: {"y": np.array([call() for _ in range(CHECK_STEPS)][-1])})
-        call = train(layer, x, dy) if training else infer(layer, x)
+        lengths = arrays.get("lengths")
+        call = train(layer, x, dy, lengths) if training else infer(layer, x, lengths)
 
         def result() -> dict[str, np.ndarray]:
             if training:
                 (y, *_), dx = call()
-                names = ("dkernel", "drecurrent_kernel", "dbias")
-                grads = {n: v.grad for n, v in zip(names, layer.variables, strict=True)}
+                grads = {"d" + n: v.grad for n, v in zip(weight_names(row), layer.variables, strict=True)}
                 return {"y": y, "dx": dx} | grads
             y, *state = call()
+            if not row.plain:
+                return {"y": y}
             return {"y": y} | dict(zip(("h", "c"), state, strict=False))
 
         return Task(call, result)

@@ -51,6 +51,8 @@ class Library:
         self.dtype = dtype
 
     def tasks(self, row: Row, arrays: dict[str, np.ndarray], training: bool) -> dict[str, Callable[[], Task]]:
+        if not row.plain:
+            return {}
         if row.streaming:
             return {"jit": lambda: self._stream(row, arrays)}
         unrolled = min(row.T, 10)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..shapes import Row
+from ..shapes import Row, layer_suffix
 from . import CHECK_STEPS, Task
 
 # Columns whose gate is a sigmoid, in units of H. s(a) = tanh(a/2)/2 + 1/2, so with those columns halved
@@ -171,8 +171,12 @@ class Network:
 
 def referee(row: Row, arrays: dict[str, np.ndarray], training: bool) -> dict[str, np.ndarray]:
     """What every library must return for these arrays, computed in float64."""
-    wide = {name: np.asarray(value, np.float64) for name, value in arrays.items()}
+    wide = {name: np.asarray(value, np.float64) for name, value in arrays.items() if name != "lengths"}
+    if row.ragged:
+        return _ragged(row, wide, training)
     x = wide["x"].swapaxes(0, 1)
+    if not row.plain:
+        return _stack(row, wide, np.ascontiguousarray(x), training)
     if row.streaming:
         x = np.repeat(x, CHECK_STEPS, axis=0)
     x = np.ascontiguousarray(x)
@@ -187,6 +191,53 @@ def referee(row: Row, arrays: dict[str, np.ndarray], training: bool) -> dict[str
     return out | {"h": net.h[-1]} | ({"c": net.c[-1]} if row.cell == "lstm" else {})
 
 
+def _stack(row: Row, wide: dict[str, np.ndarray], x: np.ndarray, training: bool) -> dict[str, np.ndarray]:
+    """The levels of x (T, B, I), each over the outputs of both directions below."""
+    levels: list[tuple[np.ndarray, list[Network]]] = []
+    for number in range(row.layers):
+        nets, outputs = [], []
+        for way in range(row.ways):
+            suffix = layer_suffix(row, number, way)
+            weights = {name: wide[name + suffix] for name in ("kernel", "recurrent_kernel", "bias")}
+            net = Network(row.cell, x.shape[1], len(x), weights)
+            y = net.forward(np.ascontiguousarray(x[:: -1 if way else 1]))
+            outputs.append(y[:: -1 if way else 1])
+            nets.append(net)
+        levels.append((x, nets))
+        x = np.concatenate(outputs, axis=2)
+    out = {"y": x.swapaxes(0, 1)}
+    if not training:
+        return out
+    dy = wide["dy"].swapaxes(0, 1)
+    for number in reversed(range(row.layers)):
+        x, nets = levels[number]
+        dx = np.zeros_like(x)
+        for way, net in enumerate(nets):
+            order, suffix = slice(None, None, -1 if way else 1), layer_suffix(row, number, way)
+            half = dy[order, :, way * row.H : (way + 1) * row.H]
+            grads = net.backward(np.ascontiguousarray(x[order]), np.ascontiguousarray(half))
+            dx += grads.pop("dx")[order]
+            out |= {name + suffix: value for name, value in grads.items()}
+        dy = dx
+    return out | {"dx": dy.swapaxes(0, 1)}
+
+
+def _ragged(row: Row, wide: dict[str, np.ndarray], training: bool) -> dict[str, np.ndarray]:
+    """Each batch row by itself, as long as it is."""
+    out = {"y": np.zeros((row.B, row.T, row.ways * row.H))}
+    if training:
+        out["dx"] = np.zeros(wide["x"].shape)
+    for b, length in enumerate(row.lengths()):
+        own = wide | {name: wide[name][b : b + 1, :length] for name in ("x", "dy")}
+        found = _stack(row, own, np.ascontiguousarray(own["x"].swapaxes(0, 1)), training)
+        for name, value in found.items():
+            if name in ("y", "dx"):
+                out[name][b, :length] = value[0]
+            else:
+                out[name] = out[name] + value if name in out else value
+    return out
+
+
 class Library:
     """NumPy; its threads are those of its BLAS, fixed by the environment of the process."""
 
@@ -196,7 +247,7 @@ class Library:
         self.threads, self.dtype = threads, dtype
 
     def tasks(self, row: Row, arrays: dict[str, np.ndarray], training: bool) -> dict[str, Callable[[], Task]]:
-        return {"loop": lambda: self._loop(row, arrays, training)}
+        return {"loop": lambda: self._loop(row, arrays, training)} if row.plain else {}
 
     def _loop(self, row: Row, arrays: dict[str, np.ndarray], training: bool) -> Task:
         net = Network(row.cell, row.B, row.T, arrays)

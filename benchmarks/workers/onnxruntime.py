@@ -10,7 +10,7 @@ import onnxruntime
 
 from ..shapes import Row
 from . import CHECK_STEPS, Task
-from .onnx_graph import model, product, states
+from .onnx_graph import as_rows, model, product, states
 
 
 class Library:
@@ -48,7 +48,8 @@ class Library:
     def _infer(self, row: Row, arrays: dict[str, np.ndarray], binding: bool) -> Task:
         session = self._session(row, arrays)
         x = np.ascontiguousarray(arrays["x"].swapaxes(0, 1))
-        names = ["y"] + [name + "_out" for name in states(row)]
+        kept_states = states(row) if row.plain else ()
+        names = ["y"] + [name + "_out" for name in kept_states]
         feed = {"x": x}
         call: Callable[[], Any]
         if binding:
@@ -56,7 +57,7 @@ class Library:
             bound.bind_cpu_input("x", x)
             kept = []
             for name in names:
-                shape = (row.T, 1, row.B, row.H) if name == "y" else (1, row.B, row.H)
+                shape = (row.T, row.ways, row.B, row.H) if name == "y" else (1, row.B, row.H)
                 kept.append(onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32)))
                 bound.bind_ortvalue_output(name, kept[-1])
 
@@ -70,7 +71,7 @@ class Library:
 
         def result() -> dict[str, np.ndarray]:
             y, *state = (v if isinstance(v, np.ndarray) else v.numpy() for v in call())
-            return {"y": y[:, 0].swapaxes(0, 1)} | {n: s[0] for n, s in zip(states(row), state, strict=True)}
+            return {"y": as_rows(y)} | {n: s[0] for n, s in zip(kept_states, state, strict=True)}
 
         return Task(call, result)
 

@@ -11,7 +11,7 @@ import openvino.opset13 as ops
 
 from ..shapes import Row
 from . import CHECK_STEPS, Task, reorder
-from .onnx_graph import model, states
+from .onnx_graph import as_rows, model, product, states
 
 _ORDER = {"simple_rnn": (0,), "gru": (0, 1, 2), "lstm": (1, 0, 2, 3)}  # z r h; f i c o
 
@@ -35,10 +35,22 @@ class Library:
     def tasks(self, row: Row, arrays: dict[str, np.ndarray], training: bool) -> dict[str, Callable[[], Task]]:
         if training:
             return {}
-        return {
-            "onnx": lambda: self._build(row, arrays, False),
-            "native": lambda: self._build(row, arrays, True),
-        }
+        builders = {"onnx": lambda: self._build(row, arrays, False)}
+        if row.plain or (row.ragged and row.layers == row.ways == 1):
+            builders["native"] = lambda: self._build(row, arrays, True)
+        return builders
+
+    def product(self, n: int) -> Callable[[], Any]:
+        """A product of two n x n matrices, the second one packed beforehand."""
+        a = np.random.default_rng(0).random((n, n)).astype(np.float32)
+        compiled = self.core.compile_model(self.core.read_model(product(a)), "CPU", self.config)
+        request, tensor = compiled.create_infer_request(), ov.Tensor(a, shared_memory=True)
+        request.set_input_tensor(tensor)
+
+        def call(keep: Any = (a, tensor)) -> Any:  # a shared tensor does not keep its array alive
+            request.infer()
+
+        return call
 
     def _native(self, row: Row, arrays: dict[str, np.ndarray]) -> Any:
         order, bias = _ORDER[row.cell], arrays["bias"]
@@ -55,7 +67,7 @@ class Library:
         if row.streaming:
             state = [ops.parameter([row.B, 1, row.H], np.float32, name=name) for name in names]
             inputs += state
-        lengths = ops.constant(np.full(row.B, row.T, np.int32))
+        lengths = ops.constant(row.lengths().astype(np.int32))
         weights = (ops.constant(W), ops.constant(R), ops.constant(bias[None]))
         operator = {"lstm": ops.lstm_sequence, "gru": ops.gru_sequence, "simple_rnn": ops.rnn_sequence}[row.cell]
         arguments = {"hidden_size": row.H, "direction": "FORWARD"}
@@ -80,7 +92,9 @@ class Library:
         def result() -> dict[str, np.ndarray]:
             call()
             y, *state = (request.get_output_tensor(k).data.copy() for k in range(len(compiled.outputs)))
-            y = y[:, 0] if native else y[:, 0].swapaxes(0, 1)  # native y is (B, directions, T, H)
+            y = y[:, 0] if native else as_rows(y)  # native y is (B, directions, T, H)
+            if not row.plain:
+                return {"y": y}
             return {"y": y} | {n: s.reshape(row.B, row.H) for n, s in zip(states(row), state, strict=True)}
 
         return Task(call, result)

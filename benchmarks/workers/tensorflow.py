@@ -48,6 +48,8 @@ class Library:
         self.dtype = dtype
 
     def tasks(self, row: Row, arrays: dict[str, np.ndarray], training: bool) -> dict[str, Callable[[], Task]]:
+        if not row.plain:
+            return {}
         if row.streaming:
             return {
                 "function": lambda: self._stream(row, arrays, False),

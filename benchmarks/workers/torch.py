@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..shapes import Row
+from ..shapes import Row, weight_names
 from . import CHECK_STEPS, Task, inverse, reorder
 
 _ORDER = {"simple_rnn": (0,), "gru": (1, 0, 2), "lstm": (0, 1, 2, 3)}  # r z n; i f g o
@@ -44,28 +44,48 @@ class Library:
         return lambda: torch.mm(a, b, out=out)
 
     def _module(self, row: Row, arrays: dict[str, np.ndarray], cell: bool = False) -> Any:
-        module = getattr(torch.nn, _LAYERS[row.cell] + ("Cell" if cell else ""))(row.I, row.H, dtype=self.dtype)
-        order, bias = _ORDER[row.cell], arrays["bias"]
-        pair = bias if row.cell == "gru" else np.stack([bias, np.zeros_like(bias)])
+        stack = {} if cell else {"num_layers": row.layers, "bidirectional": row.bidirectional}
+        make = getattr(torch.nn, _LAYERS[row.cell] + ("Cell" if cell else ""))
+        module, order = make(row.I, row.H, dtype=self.dtype, **stack), _ORDER[row.cell]
+        values: list[np.ndarray] = []
+        for name in weight_names(row):  # in the order of the module's own, which has two biases
+            value = arrays[name]
+            if not name.startswith("bias"):
+                values.append(reorder(value, order).T)
+            else:
+                values += [*reorder(value if row.cell == "gru" else np.stack([value, np.zeros_like(value)]), order)]
         with torch.no_grad():
-            kernels = [reorder(arrays[name], order).T for name in ("kernel", "recurrent_kernel")]
-            for parameter, value in zip(module.parameters(), [*kernels, *reorder(pair, order)], strict=True):
+            for parameter, value in zip(module.parameters(), values, strict=True):
                 parameter.copy_(torch.from_numpy(np.ascontiguousarray(value)))
         return module
 
     def _input(self, array: np.ndarray) -> Any:
         return torch.from_numpy(np.ascontiguousarray(array.swapaxes(0, 1)))  # time-major is torch's own order
 
+    def _run(self, row: Row, module: Any) -> Callable[[Any], Any]:
+        """x -> outputs and state; ragged rows are packed, as PyTorch wants them, and the outputs padded."""
+        if not row.ragged:
+            return module  # type: ignore[no-any-return]
+        lengths, rnn = torch.from_numpy(row.lengths()), torch.nn.utils.rnn
+
+        def run(x: Any) -> Any:
+            y, state = module(rnn.pack_padded_sequence(x, lengths, enforce_sorted=False))
+            return rnn.pad_packed_sequence(y, total_length=row.T)[0], state
+
+        return run
+
     def _infer(self, row: Row, arrays: dict[str, np.ndarray]) -> Task:
-        module, x = self._module(row, arrays).eval(), self._input(arrays["x"])
+        run, x = self._run(row, self._module(row, arrays).eval()), self._input(arrays["x"])
 
         def call() -> Any:
             with torch.inference_mode():
-                return module(x)
+                return run(x)
 
         def result() -> dict[str, np.ndarray]:
             y, state = call()
             out = {"y": y.numpy().swapaxes(0, 1)}
+            if not row.plain:
+                return out
             if row.cell == "lstm":
                 return out | {"h": state[0][0].numpy(), "c": state[1][0].numpy()}
             return out | {"h": state[0].numpy()}
@@ -99,22 +119,24 @@ class Library:
     def _train(self, row: Row, arrays: dict[str, np.ndarray]) -> Task:
         module, x, dy = self._module(row, arrays), self._input(arrays["x"]), self._input(arrays["dy"])
         x.requires_grad_(True)
-        wanted = [x, *module.parameters()]
+        wanted, run = [x, *module.parameters()], self._run(row, module)
 
         def call() -> Any:
-            y, _ = module(x)
+            y, _ = run(x)
             return y, torch.autograd.grad(y, wanted, dy)
 
         def result() -> dict[str, np.ndarray]:
             y, grads = call()
-            dx, dW, dR, db, dc = (g.numpy() for g in grads)
+            dx, *found = (g.numpy() for g in grads)
             back = inverse(_ORDER[row.cell])
-            return {
-                "y": y.detach().numpy().swapaxes(0, 1),
-                "dx": dx.swapaxes(0, 1),
-                "dkernel": reorder(dW.T, back),
-                "drecurrent_kernel": reorder(dR.T, back),
-                "dbias": reorder(np.stack([db, dc]), back) if row.cell == "gru" else db,
-            }
+            out = {"y": y.detach().numpy().swapaxes(0, 1), "dx": dx.swapaxes(0, 1)}
+            for name in weight_names(row):
+                grad = found.pop(0)
+                if not name.startswith("bias"):
+                    out["d" + name] = reorder(grad.T, back)
+                else:
+                    pair = np.stack([grad, found.pop(0)])
+                    out["d" + name] = reorder(pair if row.cell == "gru" else pair[0], back)
+            return out
 
         return Task(call, result)
