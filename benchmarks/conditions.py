@@ -1,0 +1,240 @@
+"""The comparison under other conditions, on chosen rows: `python -m benchmarks.conditions`.
+
+Double precision; no instructions beyond AVX2; stacks of both directions; ragged lengths; states that decay to
+denormals; the first call. The first five are runs of peers.py like the main one, with its checks and its rounds; the
+last starts a process for each figure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from . import options, report
+from .peers import Worker, WorkerError, run_given
+from .shapes import INFERENCE, TRAINING, Row, select
+from .tables import figure, paragraph, percent, ratio, table
+
+TITLE = "Other conditions"
+SECONDS = 4.0  # for the rounds of one row and pass, where nothing else is asked for
+COLD_STARTS = 5
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A run of peers.py that differs from the main one: in its rows, its settings or both.
+
+    With `beside` each row is measured unvaried too, in the same run.
+    """
+
+    key: str
+    title: str
+    text: str
+    rows: tuple[str, ...]
+    libraries: tuple[str, ...]
+    quick: str
+    vary: dict[str, Any] = field(default_factory=dict)
+    beside: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def varied(self, quick: bool) -> list[Row]:
+        """The rows to measure; those beside stand before the varied ones."""
+        made: list[Row] = []
+        for row in select([self.quick] if quick else self.rows):
+            if quick:
+                row = replace(row, T=min(row.T, 20))
+            if self.beside:
+                made.append(row)
+            made.append(replace(row, name=f"{row.name}, {self.key}", **self.vary) if self.vary else row)
+        return made
+
+
+CONDITIONS = (
+    Condition(
+        "float64",
+        "Double precision",
+        "ONNX Runtime and OpenVINO have no recurrent layers in float64.",
+        ("char", "b1", "image", "imdb", "midgru", "mid"),
+        ("fastrnn", "torch", "jax", "numpy"),
+        "char",
+        settings={"dtype": "float64"},
+    ),
+    Condition(
+        "avx2",
+        "No instructions beyond AVX2",
+        """fastrnn by FASTRNN_ISA; PyTorch by ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA and MKL_ENABLE_INSTRUCTIONS, JAX
+        by XLA's own flag, NumPy's BLAS by OPENBLAS_CORETYPE, OpenVINO by ONEDNN_MAX_CPU_ISA as far as it listens. ONNX
+        Runtime asks the processor alone. The rates of large products tell who kept to it.""",
+        ("stream256", "b1", "btc512", "imdb", "mid", "midgru"),
+        ("fastrnn", "torch", "onnxruntime", "openvino", "jax", "numpy"),
+        "char",
+        settings={"isa": "avx2"},
+    ),
+    Condition(
+        "2 x 2",
+        "Two layers of both directions",
+        "The upper layer reads both directions of the lower one.",
+        ("char", "image", "imdb", "ptbS", "midgru"),
+        ("fastrnn", "torch", "onnxruntime", "openvino"),
+        "char",
+        vary={"layers": 2, "bidirectional": True},
+    ),
+    Condition(
+        "ragged",
+        "Ragged lengths",
+        """Lengths drawn evenly from 1 to T: PyTorch with packed sequences, packing and padding included, ONNX Runtime
+        and OpenVINO with lengths. *Of full* is a library's time over its own time for full rows, to be held against the
+        share of valid steps.""",
+        ("imdb", "imdbgru", "midgru", "mid"),
+        ("fastrnn", "torch", "onnxruntime", "openvino"),
+        "char",
+        vary={"ragged": True},
+        beside=True,
+    ),
+    Condition(
+        "decaying",
+        "States that decay to denormals",
+        """No input after a tenth of the steps; 0.6 of the state is kept at each, until it stands at the smallest
+        denormals; only the last output has a gradient. *Of usual* is a library's time over its own time on usual
+        numbers.""",
+        ("imdb", "imdbgru", "imdbrnn"),
+        ("fastrnn", "torch", "onnxruntime", "openvino", "jax", "numpy"),
+        "char",
+        vary={"decaying": True},
+        beside=True,
+    ),
+)
+COLD_ROWS = ("char", "imdb", "mid")
+COLD_LIBRARIES = ("fastrnn", "torch", "onnxruntime", "openvino", "jax", "numpy")
+
+
+def cold(given: Any, tell: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Building a layer and its first call, each time in a process that has loaded its library and done nothing else."""
+    found = []
+    starts = 1 if given.quick else COLD_STARTS
+    for row in select(["char"] if given.quick else COLD_ROWS):
+        for which in row.passes:
+            entry: dict[str, Any] = {"row": row.name, "pass": which, "shape": row.as_dict(), "libraries": {}}
+            for start in range(starts):
+                for library in options.libraries(given, COLD_LIBRARIES):
+                    tell(f"first call, {row.name} {which}: {library}, {start + 1} of {starts}")
+                    with contextlib.suppress(WorkerError):
+                        got = first_call(library, row, which, given)
+                        if got["first_us"] is not None:
+                            times = entry["libraries"].setdefault(library, {"build_us": [], "first_us": []})
+                            for name, values in times.items():
+                                values.append(round(got[name], 1))
+            found.append(entry)
+    return found
+
+
+def first_call(library: str, row: Row, which: str, given: Any) -> dict[str, Any]:
+    """One start of a process, one layer, one call."""
+    worker = Worker(library, max(given.threads), given.dtype, given.pythons[library], isa=given.isa)
+    try:
+        worker.ask("hello")
+        request: dict[str, Any] = {"row": row.as_dict(), "pass": which}
+        return worker.ask("first", **request)
+    finally:
+        worker.close()
+
+
+def run(given: Any, tell: Callable[[str], None]) -> dict[str, Any]:
+    """A result of peers.py for each condition, and the first calls."""
+    results: dict[str, Any] = {}
+    seconds = given.seconds if given.quick else min(given.seconds, SECONDS)
+    for condition in CONDITIONS:
+        tell(f"{condition.title}\n")
+        settings = {"seconds": seconds, "libraries": condition.libraries} | condition.settings
+        results[condition.key] = run_given(condition.varied(given.quick), given, tell, **settings)
+    results["cold"] = cold(given, tell)
+    return results
+
+
+def compared(results: dict[str, Any], condition: Condition) -> list[str]:
+    """The condition's table, and how often fastrnn is ahead."""
+    full = {(e["row"], e["pass"]): e for e in results["rows"]}
+    extra = ["valid steps", "of full"] if condition.vary.get("ragged") else ["of usual"] if condition.beside else []
+    head = [
+        "row",
+        "pass",
+        "fastrnn, us",
+        "best other, us",
+        "ratio",
+        *extra,
+        *(["others' " + extra[-1]] if extra else []),
+    ]
+    rows = []
+    for entry in results["rows"]:
+        name = entry["row"].removesuffix(f", {condition.key}")
+        if condition.beside and name == entry["row"]:
+            continue
+        ours, other = report.best(entry, report.OURS), report.best_other(entry)
+        cells: list[Any] = [name, entry["pass"], ours and ours.us]
+        cells += [f"{figure(other.us)} {report.LABELS[other.library]}" if other else "", ratio(report.ratio(entry))]
+        if condition.beside:
+            shape = Row(**entry["shape"])
+            shares = against(entry, full[name, entry["pass"]])
+            if shape.ragged:
+                cells.append(percent(float(shape.lengths().mean()) / shape.T))
+            cells.append(percent(shares.pop(report.OURS, None)))
+            cells.append(", ".join(f"{report.LABELS[k]} {percent(v)}" for k, v in shares.items()))
+        rows.append(cells)
+    lines = table(head, rows, words=2)
+    for which in (INFERENCE, TRAINING):
+        found = {n: v for n, v in report.ratios(results, which).items() if not condition.beside or "," in n}
+        if found:
+            behind = sum(value < 1 for value in found.values())
+            lines.append(
+                f"- {which}: geometric mean {report.geomean(found.values()):.2f}, {behind} of {len(found)} below 1"
+            )
+    return [*lines, *report.notes(results), ""]
+
+
+def against(entry: dict[str, Any], usual: dict[str, Any]) -> dict[str, float]:
+    """Each library's time on a varied row over its time on the row itself."""
+    found = {}
+    for library in entry["times"]:
+        one, other = report.best(entry, library), report.best(usual, library)
+        if one and other:
+            found[library] = one.us / other.us
+    return found
+
+
+def first_calls(entries: list[dict[str, Any]]) -> list[str]:
+    """The table of first calls: milliseconds to build and call, the best other by their sum."""
+    used = [k for k in report.LABELS if any(k in entry["libraries"] for entry in entries)]
+    rows = []
+    for entry in entries:
+        sums, cells = {}, {}
+        for library, times in entry["libraries"].items():
+            build, call = (statistics.median(times[name]) * 1e-3 for name in ("build_us", "first_us"))
+            sums[library], cells[library] = build + call, f"{figure(build)} + {figure(call)}"
+        others = [value for library, value in sums.items() if library != report.OURS]
+        gain = min(others) / sums[report.OURS] if others and report.OURS in sums else None
+        rows.append([entry["row"], entry["pass"], ratio(gain), *(cells.get(k, "") for k in used)])
+    return table(["row", "pass", "ratio", *(report.LABELS[k] for k in used)], rows, words=2)
+
+
+def markdown(results: dict[str, Any]) -> list[str]:
+    """A table for each condition."""
+    lines = [f"## {TITLE}", "", "`python -m benchmarks.conditions`", ""]
+    for condition in CONDITIONS:
+        if condition.key in results:
+            lines += [
+                f"### {condition.title}",
+                "",
+                *paragraph(condition.text),
+                *compared(results[condition.key], condition),
+            ]
+    text = """Milliseconds to build a layer from its weights + to call it once, in a process that has loaded the library
+    and done nothing else; the ratio is of the sums."""
+    return [*lines, "### The first call", "", *paragraph(text), *first_calls(results["cold"])]
+
+
+if __name__ == "__main__":
+    sys.exit(options.section_main(sys.modules[__name__]))
