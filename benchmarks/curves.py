@@ -76,6 +76,14 @@ def curve(results: dict[str, Any], axis: str, which: str, library: str) -> list[
     return sorted(found)
 
 
+def duration(us: float) -> str:
+    """Microseconds as a person would say it."""
+    for unit, size in (("s", 1e6), ("ms", 1e3)):
+        if us >= size:
+            return f"{us / size:g} {unit}"
+    return f"{us:g} us"
+
+
 def chart(results: dict[str, Any], path: str) -> None:
     """A panel for each axis and pass, both scales logarithmic.
 
@@ -86,7 +94,7 @@ def chart(results: dict[str, Any], path: str) -> None:
     """
     try:
         from matplotlib.figure import Figure
-        from matplotlib.ticker import FixedLocator, NullLocator
+        from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
     except ImportError:
         raise ImportError('the curves need matplotlib: pip install "fastrnn[plot]"') from None
     axes_names = {**AXES, "threads": "threads"}
@@ -103,6 +111,8 @@ def chart(results: dict[str, Any], path: str) -> None:
                     axes.plot(*zip(*found, strict=True), label=report.LABELS[library], markersize=4, **style)
             axes.set_xscale("log", base=2)
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(lambda value, _: duration(value))
+            axes.yaxis.set_minor_formatter(NullFormatter())
             ticks = sorted(sizes)
             axes.xaxis.set_major_locator(FixedLocator(ticks[:: 2 if len(ticks) > 8 else 1]))
             axes.xaxis.set_minor_locator(NullLocator())
@@ -113,7 +123,7 @@ def chart(results: dict[str, Any], path: str) -> None:
             else:
                 axes.set_xlabel(label)
             if column == 0:
-                axes.set_ylabel(f"{which}, microseconds")
+                axes.set_ylabel(which)
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     figure.savefig(path, dpi=130)

@@ -28,12 +28,13 @@ enum { MOST_THREADS = 256, CHAINS = 12, TURNS = 2000 };
 
 /* 12 chains hide the latency of two multiply-add units and fit the 16 registers of the narrower instruction sets */
 #define EACH_CHAIN(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
-#define DECLARE(C) vec sum##C = term;
+#define DECLARE(C) vec sum##C = term + (vec_real)C; /* alike, they would be one chain to the compiler */
 #define ADVANCE(C) sum##C = sum##C * factor + term;
 #define COLLECT(C) term += sum##C;
 #define DEFINE_FMA(NAME, TYPE, BYTES, TARGET) \
     TARGET static double NAME(void) \
     { \
+        typedef TYPE vec_real; \
         typedef TYPE vec __attribute__((vector_size(BYTES))); \
         const vec factor = (vec){0} + (TYPE)0.999; \
         vec term = (vec){0} + (TYPE)0.001; \
@@ -83,12 +84,18 @@ typedef struct {
 
 typedef uint64_t word __attribute__((vector_size(64)));
 
+/* Four runs side by side, two lines of each at a time: 103 to 116 GB/s from the second-level cache of a Xeon of the
+ * fifth generation, where one run reaches 77 to 88. */
 #define DEFINE_READ(NAME, TARGET) \
     TARGET static uint64_t NAME(const char *bytes, size_t size) \
     { \
+        const size_t run = size / 4 / 128 * 128; \
         word sum[4] = {{0}}; \
-        for (size_t i = 0; i + 256 <= size; i += 256) \
-            for (int k = 0; k < 4; k++) sum[k] |= *(const word *)(bytes + i + 64 * k); \
+        for (size_t i = 0; i < run; i += 128) \
+            for (int k = 0; k < 4; k++) { \
+                sum[k] |= *(const word *)(bytes + (size_t)k * run + i); \
+                sum[k] |= *(const word *)(bytes + (size_t)k * run + i + 64); \
+            } \
         sum[0] |= sum[1] | sum[2] | sum[3]; \
         return sum[0][0] | sum[0][1] | sum[0][2] | sum[0][3] | sum[0][4] | sum[0][5] | sum[0][6] | sum[0][7]; \
     }
@@ -206,7 +213,7 @@ void probe_free(char *buffer) { free(buffer); }
 double probe_read(const char *buffer, size_t size, int threads, double seconds)
 {
     job jobs[MOST_THREADS] = {{0}};
-    const size_t part = size / (size_t)threads / 256 * 256;
+    const size_t part = size / (size_t)threads / 512 * 512;
     if (threads > MOST_THREADS || part == 0) return 0;
     for (int i = 0; i < threads; i++) {
         jobs[i].bytes = buffer + (size_t)i * part;

@@ -149,7 +149,7 @@ def _conditions(results: dict[str, Any]) -> list[str]:
     machine = results["machine"]
     versions = ", ".join(f"{LABELS[k]} {v}" for k, v in results["libraries"].items())
     lines = [
-        "## Conditions",
+        "## Machine, versions, threads",
         "",
         f"- {machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']},"
         f" {results['created'][:10]}",

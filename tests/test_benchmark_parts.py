@@ -267,6 +267,9 @@ class TestCurves:
         assert "| T | **0.50** |  | **0.12** |" in text
         assert "| threads | 2.00 | 3.00 |  |" in text
 
+    def test_durations(self) -> None:
+        assert [curves.duration(us) for us in (1, 100, 1e4, 2e6)] == ["1 us", "100 us", "10 ms", "2 s"]
+
     def test_chart(self, tmp_path: Path) -> None:
         pytest.importorskip("matplotlib")
         curves.chart(curve_results(), str(tmp_path / "c.png"))
