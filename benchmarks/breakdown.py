@@ -35,6 +35,7 @@ TITLE = "Where the time goes"
 PARTS = ("input product", "recurrent product", "activations", "weight gradients", "packing", "rest")
 CALLS = ("stream64", "stream256", "streamgru256", "char", "sincos")
 SAMPLE = 200e-6  # seconds between two readings of the clocks, for calls that are shorter
+SLOW = 0.1  # seconds; one such call in a round is enough
 QUICK_ROWS = ("stream64", "char", "image")
 
 
@@ -56,7 +57,8 @@ def timed(call: Callable[[], Any], seconds: float) -> float:
     call()
     begin = time.perf_counter()
     call()
-    return float(burst(call, seconds, 3, time.perf_counter() - begin)["us"]) * 1e-6
+    estimate = time.perf_counter() - begin
+    return float(burst(call, seconds, 1 if estimate > SLOW else 3, estimate)["us"]) * 1e-6
 
 
 def clocked(
@@ -68,7 +70,7 @@ def clocked(
     clocks.reset(products_alone=alone)
     call()
     end = time.perf_counter() + seconds
-    while len(samples) < 3 or time.perf_counter() < end:
+    while len(samples) < (1 if whole > SLOW else 3) or time.perf_counter() < end:
         clocks.reset(products_alone=alone)
         for _ in range(inner):
             call()
@@ -111,6 +113,8 @@ def calls(row: Row, which: str, dtype: str, threads: int) -> tuple[Callable[[], 
 def measure(row: Row, which: str, dtype: str, threads: int, rounds: int, seconds: float) -> dict[str, Any]:
     """One row and pass: medians over rounds, in each of which everything is run in turn."""
     layer, below = calls(row, which, dtype, threads)
+    with probe.clocks(dtype):
+        under_clocks, _ = calls(row, which, dtype, threads)
     found: dict[str, list[float]] = {"layer": [], "loop": []}
     parts: list[dict[str, float]] = []
     for _ in range(rounds):
@@ -119,11 +123,9 @@ def measure(row: Row, which: str, dtype: str, threads: int, rounds: int, seconds
         if below is not None:
             found["loop"].append(timed(below, seconds))
         with probe.clocks(dtype) as clocks:
-            under_clocks, _ = calls(row, which, dtype, threads)
             full = clocked(under_clocks, clocks, whole, seconds, False)
             alone = clocked(under_clocks, clocks, whole, seconds, True)
             parts.append(split(full, alone["recurrent"] - full["recurrent"], whole))
-            del under_clocks  # its cells have clocks
     return {
         "row": row.name,
         "pass": which,
@@ -136,7 +138,7 @@ def measure(row: Row, which: str, dtype: str, threads: int, rounds: int, seconds
 def run(given: Any, tell: Callable[[str], None]) -> dict[str, Any]:
     """Every row and pass at the largest thread count; {"unavailable": why} without a probe."""
     rows: Sequence[Row] = given.rows or select(QUICK_ROWS if given.quick else None)
-    rounds, seconds = (1, 0.01) if given.quick else (5, 0.1)
+    rounds, seconds = (1, 0.01) if given.quick else (5, 0.05)
     entries = []
     try:
         probe.load()

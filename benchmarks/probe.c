@@ -354,7 +354,7 @@ int probe_hook(fr_kernels *table)
     return 0;
 }
 
-/* Put the table back; what was built meanwhile must not be used any more. */
+/* Put the table back; what was built meanwhile may be used when it has clocks again. */
 void probe_unhook(void)
 {
     if (!hooked) return;

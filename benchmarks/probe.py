@@ -129,6 +129,8 @@ class Clocks:
 def clocks(dtype: str) -> Iterator[Clocks]:
     """Clocks around the active kernels of a dtype, for the layers that are built inside the `with` block.
 
+    Such a layer may only be called in this block or in a later one of the same dtype.
+
     Raises
     ------
     Unavailable
