@@ -40,8 +40,8 @@ MIN_ROUNDS = 3
 FOREIGN = 0.2  # cores
 
 
-# How the libraries are kept from instructions beyond an instruction set, those that can be. ONNX Runtime asks the
-# processor alone. What came of it shows in the rates of their large products.
+# How the libraries are kept from instructions beyond an instruction set, those that can be. ONNX Runtime and OpenVINO
+# ask the processor alone. What came of it shows in the rates of their large products.
 LIMITS = {
     "baseline": {"FASTRNN_ISA": "baseline"},
     "avx2": {
