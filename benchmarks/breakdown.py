@@ -10,8 +10,8 @@ figure is that of the busiest thread.
 - activations: what the steps take beyond that: activations or their derivatives, and reading and writing states;
 - weight gradients: X^T.dG, H^T.dG and the sums of dG;
 - packing: of the weights, of their transposes, and of the gradients back to Keras's layout;
-- the rest: the layer's Python, allocation, lists of pointers, starting a team and waiting for it. It is what the whole
-  call takes, without clocks, less the parts, so it carries their errors: the clocks cost some 20 ns a kernel.
+- the rest: the layer's Python, allocation, lists of pointers, starting a team and waiting for it: what the call takes
+  under its clocks less the parts. The clocks cost some 20 ns a kernel, which tells in calls of a few microseconds.
 
 Training packs the weights anew at each call, as after an update; inference has packed them before.
 """
@@ -39,8 +39,8 @@ SLOW = 0.1  # seconds; one such call in a round is enough
 QUICK_ROWS = ("stream64", "char", "image")
 
 
-def split(seconds: dict[str, float], recurrent: float, whole: float) -> dict[str, float]:
-    """The parts of a call of `whole` seconds, from its clocks and those of a run of the products alone."""
+def split(seconds: dict[str, float], recurrent: float) -> dict[str, float]:
+    """The parts of a call, from its clocks and the time of its steps' products in a run of these alone."""
     products = min(recurrent, seconds["steps"]) + seconds["recurrent"]
     parts = {
         "input product": seconds["input"],
@@ -49,7 +49,7 @@ def split(seconds: dict[str, float], recurrent: float, whole: float) -> dict[str
         "weight gradients": seconds["weights"],
         "packing": seconds["packing"],
     }
-    return parts | {"rest": whole - sum(parts.values())}
+    return parts | {"rest": seconds["whole"] - sum(parts.values())}
 
 
 def timed(call: Callable[[], Any], seconds: float) -> float:
@@ -64,7 +64,7 @@ def timed(call: Callable[[], Any], seconds: float) -> float:
 def clocked(
     call: Callable[[], Any], clocks: probe.Clocks, whole: float, seconds: float, alone: bool
 ) -> dict[str, float]:
-    """Median seconds of each kind of kernel in a call, which takes about `whole` seconds."""
+    """Median seconds of each kind of kernel in a call, which takes about `whole` seconds, and of the "whole" call."""
     samples: list[dict[str, float]] = []
     inner = max(1, int(SAMPLE / whole))
     clocks.reset(products_alone=alone)
@@ -72,10 +72,11 @@ def clocked(
     end = time.perf_counter() + seconds
     while len(samples) < (1 if whole > SLOW else 3) or time.perf_counter() < end:
         clocks.reset(products_alone=alone)
+        begin = time.perf_counter()
         for _ in range(inner):
             call()
-        samples.append(clocks.read())
-    return {kind: statistics.median(sample[kind] for sample in samples) / inner for kind in probe.KINDS}
+        samples.append({"whole": time.perf_counter() - begin} | clocks.read())
+    return {kind: statistics.median(sample[kind] for sample in samples) / inner for kind in samples[0]}
 
 
 def calls(row: Row, which: str, dtype: str, threads: int) -> tuple[Callable[[], Any], Callable[[], Any] | None]:
@@ -125,7 +126,7 @@ def measure(row: Row, which: str, dtype: str, threads: int, rounds: int, seconds
         with probe.clocks(dtype) as clocks:
             full = clocked(under_clocks, clocks, whole, seconds, False)
             alone = clocked(under_clocks, clocks, whole, seconds, True)
-            parts.append(split(full, alone["recurrent"] - full["recurrent"], whole))
+            parts.append(split(full, alone["recurrent"] - full["recurrent"]))
     return {
         "row": row.name,
         "pass": which,
@@ -150,6 +151,11 @@ def run(given: Any, tell: Callable[[str], None]) -> dict[str, Any]:
         return {"dtype": given.dtype, "threads": max(given.threads), "rows": entries}
     except probe.Unavailable as reason:
         return {"unavailable": str(reason)}
+
+
+def shares(parts: dict[str, float]) -> list[float]:
+    """The parts of their sum."""
+    return [value / sum(parts.values()) for value in parts.values()]
 
 
 def overhead(result: dict[str, Any]) -> list[str]:
@@ -181,7 +187,7 @@ def markdown(result: dict[str, Any]) -> list[str]:
             [
                 entry["row"],
                 entry["us"]["layer"],
-                *(percent(v / entry["us"]["layer"]) for v in entry["parts_us"].values()),
+                *map(percent, shares(entry["parts_us"])),
             ]
             for entry in result["rows"]
             if entry["pass"] == which

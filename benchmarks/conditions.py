@@ -21,7 +21,7 @@ from .tables import figure, paragraph, percent, ratio, table
 
 TITLE = "Other conditions"
 SECONDS = 4.0  # for the rounds of one row and pass, where nothing else is asked for
-COLD_STARTS = 5
+COLD_STARTS = 3
 
 
 @dataclass(frozen=True)

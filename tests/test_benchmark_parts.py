@@ -112,14 +112,14 @@ class TestRoofline:
 
 class TestBreakdown:
     def test_split(self) -> None:
-        seconds = {"input": 2.0, "steps": 5.0, "recurrent": 0.5, "weights": 1.0, "packing": 0.25}
-        parts = breakdown.split(seconds, 3.0, 10.0)
+        seconds = {"whole": 10.0, "input": 2.0, "steps": 5.0, "recurrent": 0.5, "weights": 1.0, "packing": 0.25}
+        parts = breakdown.split(seconds, 3.0)
         assert tuple(parts) == breakdown.PARTS
         assert list(parts.values()) == [2.0, 3.5, 2.0, 1.0, 0.25, 1.25]
 
     def test_a_product_cannot_take_longer_than_the_steps(self) -> None:
-        seconds = {"input": 0.0, "steps": 5.0, "recurrent": 0.0, "weights": 0.0, "packing": 0.0}
-        assert breakdown.split(seconds, 6.0, 5.0)["activations"] == 0
+        seconds = {"whole": 5.0, "input": 0.0, "steps": 5.0, "recurrent": 0.0, "weights": 0.0, "packing": 0.0}
+        assert breakdown.split(seconds, 6.0)["activations"] == 0
 
     @pytest.mark.usefixtures("compiler")
     @pytest.mark.parametrize("cell", GATES)
