@@ -140,6 +140,10 @@ def run(given: Any, tell: Callable[[str], None]) -> dict[str, Any]:
     """Every row and pass at the largest thread count; {"unavailable": why} without a probe."""
     rows: Sequence[Row] = given.rows or select(QUICK_ROWS if given.quick else None)
     rounds, seconds = (1, 0.01) if given.quick else (5, 0.05)
+    from fastrnn._core import isa
+
+    if given.isa not in (None, isa.active()):
+        return {"unavailable": f"this process runs {isa.active()}: set FASTRNN_ISA={given.isa} instead of --isa"}
     entries = []
     try:
         probe.load()

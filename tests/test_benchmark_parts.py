@@ -157,6 +157,10 @@ class TestBreakdown:
             seconds = clocks.read()
         assert seconds["steps"] == 0 < seconds["recurrent"]
 
+    def test_an_instruction_set_that_this_process_does_not_run(self) -> None:
+        given = SimpleNamespace(quick=True, isa="none", threads=[1], rows=None, passes=[])
+        assert "set FASTRNN_ISA=none" in breakdown.run(given, lambda _: None)["unavailable"]
+
     def test_tables(self) -> None:
         parts = dict.fromkeys(breakdown.PARTS, 1.0) | {"rest": 5.0}
         entry = {"row": "char", "pass": "inference", "us": {"layer": 10.0, "loop": 7.0}, "parts_us": parts}
