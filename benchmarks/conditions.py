@@ -20,7 +20,7 @@ from .shapes import INFERENCE, TRAINING, Row, select
 from .tables import figure, paragraph, percent, ratio, table
 
 TITLE = "Other conditions"
-SECONDS = 4.0  # for the rounds of one row and pass, where nothing else is asked for
+SECONDS = 3.0  # for the rounds of one row and pass, where nothing else is asked for
 COLD_STARTS = 3
 
 

@@ -26,7 +26,7 @@ SIZES = tuple(2**k for k in range(12))
 QUICK_SIZES = (1, 16)
 LARGEST = 4e10
 LARGEST_BYTES = 2e9
-SECONDS = 1.0
+SECONDS = 0.5
 
 
 def vary(axis: str, size: int) -> Row:
@@ -85,7 +85,7 @@ def duration(us: float) -> str:
 
 
 def chart(results: dict[str, Any], path: str) -> None:
-    """A panel for each axis and pass, both scales logarithmic.
+    """A panel for each axis and pass, both scales logarithmic but for the times on a few threads.
 
     Raises
     ------
@@ -98,8 +98,8 @@ def chart(results: dict[str, Any], path: str) -> None:
     except ImportError:
         raise ImportError('the curves need matplotlib: pip install "fastrnn[plot]"') from None
     axes_names = {**AXES, "threads": "threads"}
-    figure = Figure(figsize=(3.6 * len(axes_names), 6.6), layout="constrained")
-    grid = figure.subplots(2, len(axes_names), sharey="row", squeeze=False)
+    figure = Figure(figsize=(3.4 * len(axes_names), 9.0), layout="constrained")
+    grid = figure.subplots(2, len(axes_names))
     for line, which in enumerate((INFERENCE, TRAINING)):
         for column, (axis, label) in enumerate(axes_names.items()):
             axes, sizes = grid[line][column], set()
@@ -110,7 +110,10 @@ def chart(results: dict[str, Any], path: str) -> None:
                     style = {"color": f"C{number}", "marker": "os^"[number], "zorder": 3 - number}
                     axes.plot(*zip(*found, strict=True), label=report.LABELS[library], markersize=4, **style)
             axes.set_xscale("log", base=2)
-            axes.set_yscale("log")
+            if axis == "threads":  # a factor of the threads at most
+                axes.set_ylim(bottom=0)
+            else:
+                axes.set_yscale("log")
             axes.yaxis.set_major_formatter(lambda value, _: duration(value))
             axes.yaxis.set_minor_formatter(NullFormatter())
             ticks = sorted(sizes)
@@ -124,6 +127,10 @@ def chart(results: dict[str, Any], path: str) -> None:
                 axes.set_xlabel(label)
             if column == 0:
                 axes.set_ylabel(which)
+        low, high = (limit(axes.get_ylim()[end] for axes in grid[line][:-1]) for end, limit in enumerate((min, max)))
+        for column, axes in enumerate(grid[line][:-1]):
+            axes.set_ylim(low, high)
+            axes.tick_params(labelleft=column == 0)
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     figure.savefig(path, dpi=130)
