@@ -142,7 +142,8 @@ class Rows(Numbered):
         if order is None:
             return x[part], None if y is None else y[part], None if weight is None else weight[part]
         rows = order[part]
-        return x[rows], None if y is None else y[rows], None if weight is None else weight[rows]
+        # not x[rows], which takes twice the time: 39 us for 128 rows of 500 int32, 20 so
+        return x.take(rows, 0), None if y is None else y.take(rows, 0), None if weight is None else weight.take(rows, 0)
 
 
 class Ready(Numbered):

@@ -127,7 +127,7 @@ class Embedding(Layer):
             x is not whole numbers in [0, input_dim).
         """
         index = validate.integers("x", x, 0, self.input_dim)
-        if training:
+        if training and np.may_share_memory(index, x):
             index = index.copy()  # backward checks no index again, and x is the caller's to refill
         lookup = Lookup(index, self.embeddings)
         if training:
