@@ -401,16 +401,19 @@ class BinaryCrossentropy(_Smoothing):
             losses += np.maximum(y_pred, 0)
             losses -= y_pred * y_true
         else:
-            p = np.clip(y_pred, EPSILON, 1 - EPSILON)
-            losses = -(y_true * np.log(p) + (1 - y_true) * np.log1p(-p))
-        losses = losses.sum(axis=-1) / classes
+            p = np.minimum(np.maximum(y_pred, EPSILON), 1 - EPSILON)
+            losses = y_true * np.log(p)
+            losses += (1 - y_true) * np.log1p(-p)
+            np.negative(losses, out=losses)
+        losses = losses[..., 0] if y_pred.shape[-1] == 1 else losses.sum(axis=-1) / classes
         if factor is None:
             return losses, None
         if self.from_logits:
             gradients = sigmoid(y_pred)
             gradients -= y_true
         else:
-            gradients = (p - y_true) / (p * (1 - p))
+            gradients = p - y_true
+            gradients /= p * (1 - p)
             gradients *= p == y_pred
         gradients *= factor * (1 / classes)
         return losses, gradients

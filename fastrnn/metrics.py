@@ -146,7 +146,8 @@ class Mean(Metric):
         if weight is not None:
             values = values * weight
             count = float(weight.sum(dtype=np.float64))
-        self.totals += (values.sum(dtype=np.float64), count)
+        self.totals[0] += np.count_nonzero(values) if values.dtype == np.bool_ else values.sum(dtype=np.float64)
+        self.totals[1] += count
 
     def result(self) -> float:
         """Their quotient."""
@@ -176,7 +177,7 @@ class BinaryAccuracy(Mean):
     def values(self, y_true: Any, y_pred: np.ndarray) -> np.ndarray:
         """The share in each position."""
         right = losses.dense_targets(y_true, y_pred) == _above(y_pred, self.threshold, self.from_logits)
-        shares: np.ndarray = right.mean(axis=-1)
+        shares: np.ndarray = right[..., 0] if right.shape[-1] == 1 else right.mean(axis=-1)
         return shares
 
     def get_config(self) -> dict[str, Any]:

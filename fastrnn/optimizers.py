@@ -87,6 +87,7 @@ class Optimizer:
         self.iterations = 0
         self.rate = 0.0  # of the update at work
         self._slots: list[dict[str, np.ndarray]] = []  # of each variable
+        self._known: list[Variable] = []  # those that the slots were last found to fit
 
     @property
     def learning_rate(self) -> float:
@@ -206,6 +207,8 @@ class Optimizer:
         ValueError
             The slots, from earlier updates or from `set_state`, are those of other variables.
         """
+        if self._known and self._known == variables:
+            return
         if not self._slots:
             self._slots = [{name: np.full(v.size, self.fill, v.dtype) for name in self.slots} for v in variables]
         kept = [[(slot.size, slot.dtype) for slot in slots.values()] for slots in self._slots]
@@ -213,6 +216,7 @@ class Optimizer:
             raise ValueError(
                 f"the state of this {self.name} belongs to other variables: number, sizes or dtypes differ"
             )
+        self._known = list(variables)
 
     def _scales(self, gradients: Sequence[Gradient]) -> list[float]:
         """The factor that clipping by norm puts on each gradient."""
@@ -259,6 +263,7 @@ class Optimizer:
         else:
             self.learning_rate = rate
         self.iterations = iterations
+        self._known = []
         self._slots = [{name: state[f"{i}/{name}"].copy() for name in self.slots} for i in range(count)]
 
     def __repr__(self) -> str:
