@@ -38,6 +38,8 @@ static void activate_array(int kind, ptrdiff_t n, const void *x, void *y)
     }
 }
 
+/* Sums in registers, a few columns at a time, are no gain: 3840 rows of 32 with relu take 62 us so and 51 that way, of
+ * 56 113 and 175. */
 INLINE void slope_as(const int kind, const fr_slope *d)
 {
     for (ptrdiff_t j = 0; j < d->columns; j++) d->sums[j] = 0;
