@@ -31,8 +31,8 @@ FORMULAS = {
 
 # Bytes below which a team does not pay: of all arrays of an update together, of a gradient whose norm is taken.
 # ms on one thread and on two: Adam on 344,000 weights in float32 (5.5 MB) 0.18 and 0.12, on 80,000 0.04 and 0.02;
-# RMSprop on 320,000 (3.8 MB) 0.14 and 0.08, after a step of training, which leaves none of them in the caches, twice
-# that. Where another process has the second core a team waits for it up to 8 ms, so there must be something to win.
+# RMSprop on 320,000 (3.8 MB) 0.14 and 0.08, between the kernels of a step of training 0.22 and 0.11. Where another
+# process has the second core a team waits for it up to 8 ms, so there must be something to win.
 cdef Py_ssize_t UPDATE_TEAM = 3 * 1024 * 1024
 cdef Py_ssize_t NORM_TEAM = 4 * 1024 * 1024
 
