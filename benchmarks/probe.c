@@ -298,10 +298,10 @@ static void clocked_pack_transposed(void *packed, const void *w, ptrdiff_t ld, p
 }
 
 static void clocked_unpack(void *w, ptrdiff_t ld, const void *packed, ptrdiff_t M, ptrdiff_t H, int G, const int *order,
-                           int slots_, int first)
+                           int slots_, int first, ptrdiff_t m0, ptrdiff_t m1)
 {
     const uint64_t begin = probe_ticks();
-    real_kernels.unpack(w, ld, packed, M, H, G, order, slots_, first);
+    real_kernels.unpack(w, ld, packed, M, H, G, order, slots_, first, m0, m1);
     add(PACKING, begin);
 }
 

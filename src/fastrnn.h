@@ -202,9 +202,9 @@ typedef struct {
      * with gate rows, which are padded, and H for one with plain rows (G = 1), which are not */
     void (*pack_transposed)(void *packed, const void *w, ptrdiff_t ld, ptrdiff_t N, ptrdiff_t H, int G,
                             const int *order, ptrdiff_t depth, ptrdiff_t p0, ptrdiff_t p1);
-    /* slots [first, first + G) of (P, M, S, V) -> (M, G.H), rows ld apart */
+    /* slots [first, first + G) of (P, M, S, V) -> rows [m0, m1) of (M, G.H), ld apart */
     void (*unpack)(void *w, ptrdiff_t ld, const void *packed, ptrdiff_t M, ptrdiff_t H, int G, const int *order,
-                   int slots, int first);
+                   int slots, int first, ptrdiff_t m0, ptrdiff_t m1);
     /* elements [begin, end) of a variable, with an index rows [begin, end) */
     void (*update)(const fr_update *, ptrdiff_t begin, ptrdiff_t end);
     double (*squares)(const void *x, ptrdiff_t n);

@@ -79,7 +79,11 @@ INLINE void outer_tile(const int R, const int G, const int PANELS, ptrdiff_t k, 
     vec acc[MAX_ROWS][MAX_VECTORS];
 
     EACH(r, R) {
-        EACH(v, N) acc[r][v] = first ? all(0) : load(c + v / G * c_panel + (r * G + v % G) * V);
+        EACH(v, N) {
+            real *at = c + v / G * c_panel + (r * G + v % G) * V;
+            acc[r][v] = first ? all(0) : load(at);
+            __builtin_prefetch(at + R * G * V, 1, 3); /* what the next tile begins with */
+        }
     }
     for (ptrdiff_t i = 0; i < k; i++) {
         const real *row = (const real *)a[i] + m;
@@ -205,31 +209,49 @@ static void product_walk(const fr_product *d, finish_fn finish, const fr_step *s
 
 static void product(const fr_product *d) { product_walk(d, NULL, NULL); }
 
-/* rows [k0, k0 + k) of the panels [p, p + panels) of b, side by side, added to their sums; `next` are the rows that
- * will be packed after them, from panel next_p on */
-static void outer_pack(const fr_outer *d, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t p, ptrdiff_t panels, int first,
-                       ptrdiff_t next_k, ptrdiff_t next_p)
+/* rows [k0, k0 + k) of the panels [p, p + panels) of b, N vectors of each side by side, added to their sums; `next` are
+ * the rows that will be packed after them, from panel next_p on */
+INLINE void outer_pack_of(const int N, const fr_outer *d, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t p, ptrdiff_t panels,
+                          int first, ptrdiff_t next_k, ptrdiff_t next_p)
 {
-    const int N = d->slots * (int)panels;
     const ptrdiff_t tail = d->columns - (p + panels - 1) * V;
     real *to = d->scratch, *total = (real *)d->sum + p * d->slots * V;
     vec sum[MAX_VECTORS] = {{0}}; /* of these rows alone: thousands, added one by one, would lose digits */
 
-    for (ptrdiff_t i = 0; i < k; i++) {
+    for (ptrdiff_t i = 0; i < k; i++, to += N * V) {
         const real *from = (const real *)d->b[k0 + i] + p * d->slots * V;
+        real *into = d->into ? (real *)d->into[k0 + i] + p * d->slots * V : NULL;
         if (next_k + i < d->k) {
             const real *next = (const real *)d->b[next_k + i] + next_p * d->slots * V;
-            for (int v = 0; v < N; v++) __builtin_prefetch(next + v * V, 0, 2);
+            EACH(v, N) __builtin_prefetch(next + v * V, 0, 2);
         }
-        real *into = d->into ? (real *)d->into[k0 + i] + p * d->slots * V : NULL;
-        for (int v = 0; v < N; v++, from += V, to += V) {
-            const vec w = d->slots == 1 && v == N - 1 && tail < V ? load_tail(from, tail) : load(from);
+        EACH(v, N) {
+            const vec w = v == N - 1 && d->slots == 1 && tail < V ? load_tail(from + v * V, tail) : load(from + v * V);
             sum[v] += w;
-            store(to, w);
+            store(to + v * V, w);
             if (into) store(into + v * V, load(into + v * V) + w);
         }
     }
-    for (int v = 0; v < N && d->sum; v++) store(total + v * V, first ? sum[v] : sum[v] + load(total + v * V));
+    if (d->sum)
+        EACH(v, N) store(total + v * V, first ? sum[v] : sum[v] + load(total + v * V));
+}
+
+static void outer_pack(const fr_outer *d, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t p, ptrdiff_t panels, int first,
+                       ptrdiff_t next_k, ptrdiff_t next_p)
+{
+    switch (d->slots * panels) {
+    case 1:
+        outer_pack_of(1, d, k0, k, p, panels, first, next_k, next_p);
+        break;
+    case 2:
+        outer_pack_of(2, d, k0, k, p, panels, first, next_k, next_p);
+        break;
+    case 4:
+        outer_pack_of(4, d, k0, k, p, panels, first, next_k, next_p);
+        break;
+    default:
+        outer_pack_of(MAX_VECTORS, d, k0, k, p, panels, first, next_k, next_p);
+    }
 }
 
 /* Copy the rows [k0, k0 + k) of a part's left operand, only the columns it reads, to where neighbouring rows lie on
@@ -331,15 +353,20 @@ static void pack_transposed(void *packed, const void *w, ptrdiff_t ld, ptrdiff_t
 }
 
 static void unpack(void *w, ptrdiff_t ld, const void *packed, ptrdiff_t M, ptrdiff_t H, int G, const int *order,
-                   int slots, int first)
+                   int slots, int first, ptrdiff_t m0, ptrdiff_t m1)
 {
     const ptrdiff_t P = (H + V - 1) / V;
-    for (ptrdiff_t m = 0; m < M; m++)
+    for (ptrdiff_t m = m0; m < m1; m++)
         for (ptrdiff_t p = 0; p < P; p++) {
             const real *from = (const real *)packed + ((p * M + m) * slots + first) * V;
-            const ptrdiff_t units = H - p * V < V ? H - p * V : V;
-            for (int g = 0; g < G; g++)
-                memcpy((real *)w + m * ld + order[g] * H + p * V, from + g * V, (size_t)units * sizeof(real));
+            const ptrdiff_t units = H - p * V;
+            for (int g = 0; g < G; g++) {
+                real *to = (real *)w + m * ld + order[g] * H + p * V;
+                if (units >= V)
+                    store(to, load(from + g * V));
+                else
+                    store_tail(to, load(from + g * V), units);
+            }
         }
 }
 

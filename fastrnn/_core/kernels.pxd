@@ -153,8 +153,8 @@ cdef extern from "fastrnn.h" nogil:
                      Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*pack_transposed)(void *, const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, int, const int *,
                                 Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
-        void (*unpack)(void *, Py_ssize_t, const void *, Py_ssize_t, Py_ssize_t, int, const int *, int,
-                       int) noexcept nogil
+        void (*unpack)(void *, Py_ssize_t, const void *, Py_ssize_t, Py_ssize_t, int, const int *, int, int,
+                       Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*activate)(int, Py_ssize_t, const void *, void *) noexcept nogil
         void (*update)(const fr_update *, Py_ssize_t, Py_ssize_t) noexcept nogil
         double (*squares)(const void *, Py_ssize_t) noexcept nogil

@@ -284,7 +284,7 @@ def own(a, b, bint transpose_a, bint transpose_b, out, int threads, row=None):
         with nogil:
             run_team(outer_team, &q, threads)
         q.kernels.unpack(cnp.PyArray_DATA(out), cnp.PyArray_STRIDES(out)[0] // real, q.outer, q.rows, q.N, 1, &order,
-                         1, 0)
+                         1, 0, 0, q.rows)
         return out
     packed = q.P * V * q.K * real
     room = memory.reserve(packed + q.P * V * real + 2 * q.rows * sizeof(void *))

@@ -683,6 +683,16 @@ cdef void pack_team(void *context, int member, int members) noexcept nogil:
                                   panels * member // members, panels * (member + 1) // members)
 
 
+cdef void unpack_team(void *context, int member, int members) noexcept nogil:
+    """The gradients of both kernels, out of the order they were summed in."""
+    cdef Pack *k = <Pack *> context
+    cdef int G = k.cell.gates
+    k.kernels.unpack(k.W, k.W_row, k.packed_W, k.I, k.H, G, k.cell.input_order, G, 0, k.I * member // members,
+                     k.I * (member + 1) // members)
+    k.kernels.unpack(k.R, k.R_row, k.packed_R, k.H, k.H, G, k.cell.recurrent_order, G, 0, k.H * member // members,
+                     k.H * (member + 1) // members)
+
+
 # ----------------------------------------------------------------------------------------------------------- objects
 
 cdef class Workspace:
@@ -1138,11 +1148,12 @@ cdef class Recurrence:
         run_in_pieces(weights_team, &w, w.points, piece, FR_OUTER_ROWS)
         dW, dR = matrix(I, G * H, self.type_number), matrix(H, G * H, self.type_number)
         db = matrix(2, G * H, self.type_number)
-        self.kernels.unpack(data(dW), G * H, w.dW, I, H, G, cell.input_order, G, 0)
-        self.kernels.unpack(data(dR), G * H, w.dR, H, H, G, cell.recurrent_order, G, 0)
-        self.kernels.unpack(data(db), G * H, w.db, 1, H, G, cell.input_order, cell.slots, cell.input_first)
+        pack.W, pack.packed_W, pack.R, pack.packed_R = data(dW), w.dW, data(dR), w.dR
+        with nogil:
+            run_team(unpack_team, &pack, 1 if (I + H) * H < 50000 else threads)
+        self.kernels.unpack(data(db), G * H, w.db, 1, H, G, cell.input_order, cell.slots, cell.input_first, 0, 1)
         self.kernels.unpack(data(db) + G * H * real, G * H, w.db, 1, H, G, cell.recurrent_order, cell.slots,
-                            cell.recurrent_first)
+                            cell.recurrent_first, 0, 1)
         self.spare = memory
         return dW, dR, db, dstart
 

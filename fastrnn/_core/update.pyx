@@ -34,7 +34,7 @@ FORMULAS = {
 # RMSprop on 320,000 (3.8 MB) 0.14 and 0.08, between the kernels of a step of training 0.22 and 0.11. Where another
 # process has the second core a team waits for it up to 8 ms, so there must be something to win.
 cdef Py_ssize_t UPDATE_TEAM = 3 * 1024 * 1024
-cdef Py_ssize_t NORM_TEAM = 4 * 1024 * 1024
+cdef Py_ssize_t NORM_TEAM = 1024 * 1024
 
 cdef enum:
     LINE = 64
