@@ -234,7 +234,8 @@ def refused(capsys: pytest.CaptureFixture[str], *options: str) -> str:
 
 def test_what_cannot_be_done_is_one_line(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", str(tmp_path / "out")]
-    assert "cannot read the reviews" in refused(capsys, "--data", str(tmp_path / "nowhere"), *out)
+    nowhere = tmp_path / "nowhere"
+    assert refused(capsys, "--data", str(nowhere), *out) == f"cannot read {nowhere}: No such file or directory\n"
     assert "it is not compressed by gzip" in refused(capsys, "--data", str(archive / "train/neg/1_2.txt"), *out)
     (archive / "test/pos/0_8.txt").unlink()
     assert "test/pos" in refused(capsys, "--data", str(archive), *out)

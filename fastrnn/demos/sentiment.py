@@ -82,7 +82,9 @@ class Reviews:
             try:
                 (x, y), (x_test, y_test) = imdb.load_data(path, settings.words, cache=cache)
                 words = list(imdb.get_word_index(path, cache=cache))
-            except (OSError, ValueError) as error:
+            except OSError as error:
+                raise Refusal(f"cannot read {error.filename or path}: {error.strerror or error}") from error
+            except ValueError as error:
                 raise Refusal(f"cannot read the reviews: {error}") from error
         return cls(pad_sequences(x, settings.maxlen), y, pad_sequences(x_test, settings.maxlen), y_test, words)
 
