@@ -136,7 +136,7 @@ class Dense(Layer):
             da, sums = elementwise.slope(self._kernel, self._rows(dy), self._rows(kept), threads)
         else:
             da = self._rows(dy if kept is None else self.activation.backward(dy, kept))
-            da, sums = elementwise.slope("linear", da, None, threads)
+            sums = None if self.bias is None else elementwise.slope("linear", da, None, threads)[1]
         dkernel = np.empty(self.kernel.shape, self.dtype)
         self.kernel.grad = matmul(self._rows(x), da, True, False, dkernel, threads)
         if self.bias is not None:
