@@ -132,11 +132,13 @@ class Dense(Layer):
         dy = validate.array("dy", dy, self.dtype, (*x.shape[:-1], self.units))
         # da: the gradient before the activation
         threads = validate.threads(None)
+        sums: np.ndarray | None = None
         if kept is not None and self._kernel is not None:
             da, sums = elementwise.slope(self._kernel, self._rows(dy), self._rows(kept), threads)
         else:
             da = self._rows(dy if kept is None else self.activation.backward(dy, kept))
-            sums = None if self.bias is None else elementwise.slope("linear", da, None, threads)[1]
+            if self.bias is not None:
+                sums = elementwise.slope("linear", da, None, threads)[1]
         dkernel = np.empty(self.kernel.shape, self.dtype)
         self.kernel.grad = matmul(self._rows(x), da, True, False, dkernel, threads)
         if self.bias is not None:
