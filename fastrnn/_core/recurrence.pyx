@@ -1048,7 +1048,8 @@ cdef class Recurrence:
 
         The same call finds again what an earlier one has laid out. The gates are computed where they are kept: in a
         buffer of their own that stays in cache, and written here once, they took 4 % longer (LSTM of 256 units, 64
-        rows and steps), past the caches 8 %; panels outside the rows, so that a tile's rows are neighbours, gain nothing.
+        rows and steps), past the caches 8 %; panels outside the rows, so that a tile's rows are neighbours, gain
+        nothing.
         """
         w.gates = points_like(&w.y, w.T, w.B, self.gate_bytes)
         w.gates.data = memory.gates.reserve(max(<double> w.T * w.gates.step, <double> w.B * w.gates.row))
