@@ -14,13 +14,13 @@
 #include "vector.h"
 
 enum { MAX_ROWS = 8, MAX_VECTORS = 8, LINE = 64 };
-/* Of a second-level cache, for the gradient being summed, and the rows of it that are summed at a time; of a
- * first-level one, for the part of a packed operand that tiles share. Alone a product of 21 rows is as fast with
- * stretches of 256 KiB (190 GFLOP/s of 210); amid a step of training, which moves much else through the caches, 32 KiB
- * gained 1 to 6 % on the character model, 16 and 48 KiB less; by itself that layer, LSTM and GRU of 256 units did not
- * tell, and SimpleRNNs of 300 and 512 lost up to 5 % forward. Asking for the next tile's first 24 vectors of c or of
+/* Of a second-level cache, for the gradient being summed, and the rows of it that are summed at a time; the part of a
+ * packed operand that tiles share, for products with several gates, which a step of training surrounds with much else
+ * that wants the caches, and for those with one. Alone a product is 2 to 4 % faster with 160 KiB, which stay in the
+ * second level; amid a step the character model lost 3 to 4 % with them forward (16 and 48 KiB are no better than 32),
+ * SimpleRNNs of 300 units gained 3 to 5 %, others did not tell. Asking for the next tile's first 24 vectors of c or of
  * its seeds gained nothing. */
-enum { OUTER_CACHE = 640 * 1024, OUTER_HEIGHT = 512, STRETCH_CACHE = 32 * 1024 };
+enum { OUTER_CACHE = 640 * 1024, OUTER_HEIGHT = 512, STRETCH_GATES = 32 * 1024, STRETCH_ALONE = 160 * 1024 };
 
 /* rows a tile of n vectors can take without spilling */
 INLINE int tile_rows(int n)
@@ -193,15 +193,16 @@ INLINE void product_rows(const fr_product *d, ptrdiff_t p, ptrdiff_t panels, fin
 }
 
 /* All tiles of a product. Panels outside, rows inside: a panel is read from far away once, in stretches of K that stay
- * in the first-level cache while all rows use them, each continuing the one before. The processor foresees too little
+ * in a near cache while all rows use them, each continuing the one before. The processor foresees too little
  * of them: asked for in time, an operand of 3 MB, for 20 rows, came from the third level with 0.89 instead of 0.70 of
  * the peak of multiply-adds, one of 16 MB, for 64 rows, with 0.88 instead of 0.79. */
 static void product_walk(const fr_product *d, finish_fn finish, const fr_step *step)
 {
+    const ptrdiff_t stretch = d->gates > 1 ? STRETCH_GATES : STRETCH_ALONE;
     for (ptrdiff_t left = d->p1 - d->p0, panels; left > 0; left -= panels) {
         panels = tile_panels(d->gates, d->rows, left);
         const ptrdiff_t p = d->from_end ? d->p0 + left - panels : d->p1 - left;
-        const ptrdiff_t most = (ptrdiff_t)(STRETCH_CACHE / sizeof(real)) / (d->gates * panels * V);
+        const ptrdiff_t most = stretch / (d->gates * panels * V * (ptrdiff_t)sizeof(real));
         const ptrdiff_t runs = d->segments == 1 ? most : d->length > 0 && most > d->length ? most / d->length : 1;
         const ptrdiff_t total = d->segments == 1 ? d->length : d->segments;
         const real *panel_after = NULL;

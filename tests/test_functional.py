@@ -55,8 +55,16 @@ def test_against_the_reference(cell: str, activation: str, dtype: str, case: dic
 
 @pytest.mark.parametrize(
     ("T", "B", "I", "H"),
-    [(130, 37, 70, 130), (50, 1, 20, 300), (9, 3, 8, 520), (3, 200, 300, 40), (400, 3, 2, 5), (2, 12, 9, 1040)],
-    ids=["chunks", "one-row", "few-rows-wide", "many-rows", "many-steps", "stretches-of-k"],
+    [
+        (130, 37, 70, 130),
+        (50, 1, 20, 300),
+        (9, 3, 8, 520),
+        (3, 200, 300, 40),
+        (400, 3, 2, 5),
+        (2, 12, 9, 1040),
+        (70, 2, 700, 35),
+    ],
+    ids=["chunks", "one-row", "few-rows-wide", "many-rows", "many-steps", "stretches-of-k", "slices"],
 )
 @pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "reverse"])
 @dtypes

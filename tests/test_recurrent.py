@@ -277,6 +277,20 @@ def test_a_table_of_another_dtype_or_width_is_gathered(cell: str, dtype: str) ->
                 layer(embedding(ids, gather=False))
 
 
+def test_gradients_of_a_table_below_many_units(cell: str) -> None:
+    """The gradients of the table's rows are summed once, however many slices those of the weights are summed in."""
+    ids = np.random.default_rng(6).integers(0, 4, (2, 70))
+    grads = []
+    for gather in (True, False):
+        embedding = Embedding(4, 3, "normal", seed=7, dtype="float64")
+        layer = CELLS[cell](600, dtype="float64", seed=1)
+        y = layer(embedding(ids, training=True, gather=gather), training=True)
+        embedding.backward(layer.backward(np.ones_like(y)))
+        grads.append([variable.grad for variable in (*embedding.variables, *layer.variables)])
+    for got, want in zip(*grads, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-10)
+
+
 def test_no_activation_is_linear() -> None:
     assert SimpleRNN(H, activation=None).activation == "linear"
     with pytest.raises(ValueError, match="activation must be one of tanh, got 'linear'"):
