@@ -58,6 +58,8 @@ ctypedef const void *row_in
 ctypedef void *row_out
 
 # A chunk is so many rows that one read of W serves them, or as many as the first-level cache holds pre-activations of.
+# No chunks, but x and h in one product, spare the pre-activations a way out of the registers and back: 2 to 5 % faster
+# with 32 and 128 units, 5 to 13 % slower forward with 256 and 300.
 cdef enum:
     CHUNK_ROWS = 48
     CHUNK_BYTES = 12 * 1024
