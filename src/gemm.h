@@ -193,9 +193,9 @@ INLINE void product_rows(const fr_product *d, ptrdiff_t p, ptrdiff_t panels, fin
 }
 
 /* All tiles of a product. Panels outside, rows inside: a panel is read from far away once, in stretches of K that stay
- * in a near cache while all rows use them, each continuing the one before. The processor foresees too little
- * of them: asked for in time, an operand of 3 MB, for 20 rows, came from the third level with 0.89 instead of 0.70 of
- * the peak of multiply-adds, one of 16 MB, for 64 rows, with 0.88 instead of 0.79. */
+ * in a near cache while all rows use them, each continuing the one before. The processor foresees too little of them:
+ * asked for in time, an operand of 3 MB, for 20 rows, came from the third level with 0.89 instead of 0.70 of the peak
+ * of multiply-adds, one of 16 MB, for 64 rows, with 0.88 instead of 0.79. */
 static void product_walk(const fr_product *d, finish_fn finish, const fr_step *step)
 {
     const ptrdiff_t stretch = d->gates > 1 ? STRETCH_GATES : STRETCH_ALONE;
@@ -213,9 +213,8 @@ static void product_walk(const fr_product *d, finish_fn finish, const fr_step *s
         }
         fr_product part = *d;
         const ptrdiff_t stretches = (total + runs - 1) / runs;
+        const ptrdiff_t reals = (d->segments == 1 ? 1 : d->length) * d->gates * V; /* of b, for each of total */
         for (ptrdiff_t i = 0, done = 0, count; i < stretches; i++, done += count) {
-            const ptrdiff_t reals =
-                (d->segments == 1 ? 1 : d->length) * d->gates * V; /* of a panel, for one of total */
             const real *b = (const real *)d->b + done * reals;
             count = (total - done) / (stretches - i);
             const int last = done + count == total;
