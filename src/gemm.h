@@ -160,7 +160,7 @@ INLINE void ask_ahead(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0
     for (int i = 0; i < FR_AHEAD; i++)
         for (ptrdiff_t r = r0; s->ahead[i].rows && r < r1; r++) {
             const char *row = s->ahead[i].rows[r];
-            for (ptrdiff_t at = p0 * s->ahead[i].panel; at < p1 * s->ahead[i].panel; at += 64)
+            for (ptrdiff_t at = p0 * s->ahead[i].panel; at < p1 * s->ahead[i].panel; at += LINE)
                 __builtin_prefetch(row + at, 1, 2);
         }
 }
@@ -282,7 +282,7 @@ static void outer_pack(const fr_outer *d, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t p
 static real *outer_gather(const fr_outer_part *o, ptrdiff_t whole, ptrdiff_t k0, ptrdiff_t k, real *to,
                           const void **rows)
 {
-    const ptrdiff_t width = o->m1 - o->m0, line = 64 / sizeof(real);
+    const ptrdiff_t width = o->m1 - o->m0, line = LINE / sizeof(real);
     const ptrdiff_t apart = (((width + line - 1) / line) | 1) * line;
     for (ptrdiff_t i = 0; i < k; i++, to += apart) {
         const real *from = (const real *)o->a[k0 + i] + o->m0;
@@ -298,15 +298,21 @@ static real *outer_gather(const fr_outer_part *o, ptrdiff_t whole, ptrdiff_t k0,
     return to;
 }
 
+/* rows of c, of all parts */
+INLINE ptrdiff_t outer_height(const fr_outer *d)
+{
+    ptrdiff_t height = 0;
+    for (int part = 0; part < d->parts; part++) height += d->part[part].m1 - d->part[part].m0;
+    return height;
+}
+
 /* Blocks of k rows, so few that a packed panel of them stays in the first-level cache while every tile of rows reads
  * it, over as many panels as keep their share of c in the second: a panel at a time would read the left operands anew
  * for each, all panels at a time would fetch and write back a large c for each block. */
 OUT_OF_LINE void outer_slice(const fr_outer *d) /* inlined it is 3 % slower */
 {
     const ptrdiff_t widest = tile_panels(d->gates, MAX_ROWS, d->p1 - d->p0);
-    ptrdiff_t height = 1;
-    for (int part = 0; part < d->parts; part++) height += d->part[part].m1 - d->part[part].m0;
-    const ptrdiff_t kept = (ptrdiff_t)(OUTER_CACHE / sizeof(real)) / (height * d->gates * V);
+    const ptrdiff_t kept = (ptrdiff_t)(OUTER_CACHE / sizeof(real)) / ((1 + outer_height(d)) * d->gates * V);
     const ptrdiff_t group = kept > widest ? kept : widest;
     const void *rows[2][FR_OUTER_ROWS];
 
@@ -346,8 +352,7 @@ OUT_OF_LINE void outer_slice(const fr_outer *d) /* inlined it is 3 % slower */
  * rows are as good, of 1024 not. */
 static void outer(const fr_outer *d)
 {
-    ptrdiff_t height = 0;
-    for (int part = 0; part < d->parts; part++) height += d->part[part].m1 - d->part[part].m0;
+    const ptrdiff_t height = outer_height(d);
     const ptrdiff_t slices = height > OUTER_HEIGHT ? (height + OUTER_HEIGHT - 1) / OUTER_HEIGHT : 1;
     for (ptrdiff_t i = 0; i < slices; i++) {
         fr_outer slice = *d;

@@ -865,7 +865,7 @@ cdef class Recurrence:
         self.load_bias(bias)
         pack = self.packing(kernel, recurrent_kernel)
         pack.packed_W, pack.packed_R, pack.transposed = self.W, self.R, False
-        threads = 1 if (I + H) * H < 50000 else threads
+        threads = self.packers(threads)
         with nogil:
             run_team(pack_team, &pack, threads)
 
@@ -908,6 +908,10 @@ cdef class Recurrence:
         else:
             add_gates(<double *> self.bias, <const double *> values, self.units, self.kernels.vector, self.cell, first,
                       order)
+
+    cdef int packers(self, int threads):
+        """The members that packing the weights, or unpacking their gradients, is worth."""
+        return 1 if (self.inputs + self.units) * self.units < 50000 else threads
 
     cdef Pack packing(self, kernel, recurrent_kernel):
         cdef Pack pack
@@ -1093,7 +1097,7 @@ cdef class Recurrence:
         cdef Py_ssize_t piece, table_rows, input_panels = (I + vector - 1) // vector
         cdef Py_ssize_t depth = self.P * self.cell.gates * vector
         cdef const fr_cell *cell = self.cell
-        cdef int G = cell.gates
+        cdef int G = cell.gates, packers
         cdef double point
         cdef Pack pack = self.packing(tape.kernel, tape.recurrent_kernel)
         tape.memory = None
@@ -1121,8 +1125,9 @@ cdef class Recurrence:
         pack.packed_R = w.RT = memory.transposed.data
         w.WT = w.RT + self.P * vector * depth * real
         pack.packed_W = NULL if dx is None else w.WT
+        packers = self.packers(threads)
         with nogil:
-            run_team(pack_team, &pack, 1 if (I + H) * H < 50000 else threads)
+            run_team(pack_team, &pack, packers)
 
         run_in_pieces(bptt_team, &w, -w.T, piece)
         dstart = (self.stored_states(w.dh, B),)
@@ -1155,7 +1160,7 @@ cdef class Recurrence:
         db = matrix(2, G * H, self.type_number)
         pack.W, pack.packed_W, pack.R, pack.packed_R = data(dW), w.dW, data(dR), w.dR
         with nogil:
-            run_team(unpack_team, &pack, 1 if (I + H) * H < 50000 else threads)
+            run_team(unpack_team, &pack, packers)
         self.kernels.unpack(data(db), G * H, w.db, 1, H, G, cell.input_order, cell.slots, cell.input_first, 0, 1)
         self.kernels.unpack(data(db) + G * H * real, G * H, w.db, 1, H, G, cell.recurrent_order, cell.slots,
                             cell.recurrent_first, 0, 1)
