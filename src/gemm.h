@@ -84,8 +84,8 @@ INLINE void product_tile(const int R, const int G, const int PANELS, const fr_pr
     }
 }
 
-/* one tile of a weight gradient: rows [m, m + R) of c, from a packed block of k rows, b_row apart */
-INLINE void outer_tile(const int R, const int G, const int PANELS, ptrdiff_t k, const void *const *a, ptrdiff_t m,
+/* one tile of a weight gradient: R rows of c, from blocks of k rows, a_row and b_row apart */
+INLINE void outer_tile(const int R, const int G, const int PANELS, ptrdiff_t k, const real *a, ptrdiff_t a_row,
                        const real *b, ptrdiff_t b_row, real *c, ptrdiff_t c_panel, int first)
 {
     const int N = G * PANELS;
@@ -100,13 +100,13 @@ INLINE void outer_tile(const int R, const int G, const int PANELS, ptrdiff_t k, 
     }
     FOUR_A_TURN for (ptrdiff_t i = 0; i < k; i++)
     {
-        const real *row = (const real *)a[i] + m;
         vec w[MAX_VECTORS];
         EACH(v, N) w[v] = load(b + v * V);
         EACH(r, R) {
-            const vec x = all(row[r]);
+            const vec x = all(a[r]);
             EACH(v, N) acc[r][v] = fma_(x, w[v], acc[r][v]);
         }
+        a += a_row;
         b += b_row;
     }
     EACH(r, R) {
@@ -124,7 +124,7 @@ INLINE void outer_tile(const int R, const int G, const int PANELS, ptrdiff_t k, 
     EACH_ROWS(X, 1, 4) EACH_ROWS(X, 1, 8) EACH_ROWS(X, 3, 1) EACH_ROWS(X, 3, 2) EACH_ROWS(X, 4, 1) EACH_ROWS(X, 4, 2)
 
 typedef void (*product_fn)(const fr_product *, ptrdiff_t, ptrdiff_t, const char *);
-typedef void (*outer_fn)(ptrdiff_t, const void *const *, ptrdiff_t, const real *, ptrdiff_t, real *, ptrdiff_t, int);
+typedef void (*outer_fn)(ptrdiff_t, const real *, ptrdiff_t, const real *, ptrdiff_t, real *, ptrdiff_t, int);
 
 /* a tile that would spill is never chosen: its body is left empty */
 #define DEFINE(R, G, PANELS) \
@@ -132,10 +132,10 @@ typedef void (*outer_fn)(ptrdiff_t, const void *const *, ptrdiff_t, const real *
     { \
         if (R <= tile_rows(G * PANELS)) product_tile(R, G, PANELS, d, r0, p, ahead); \
     } \
-    static void outer_##R##_##G##_##PANELS(ptrdiff_t k, const void *const *a, ptrdiff_t m, const real *b, \
+    static void outer_##R##_##G##_##PANELS(ptrdiff_t k, const real *a, ptrdiff_t a_row, const real *b, \
                                            ptrdiff_t b_row, real *c, ptrdiff_t c_panel, int first) \
     { \
-        if (R <= tile_rows(G * PANELS)) outer_tile(R, G, PANELS, k, a, m, b, b_row, c, c_panel, first); \
+        if (R <= tile_rows(G * PANELS)) outer_tile(R, G, PANELS, k, a, a_row, b, b_row, c, c_panel, first); \
     }
 EACH_SHAPE(DEFINE)
 #undef DEFINE
@@ -283,13 +283,18 @@ static void outer_pack(const fr_outer *d, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t p
     }
 }
 
-/* Copy the rows [k0, k0 + k) of a part's left operand, only the columns it reads, to where neighbouring rows lie on
- * different cache sets: rows a multiple of 1024 bytes apart, as h has for H = 256, would share a few of them. */
-static real *outer_gather(const fr_outer_part *o, ptrdiff_t whole, ptrdiff_t k0, ptrdiff_t k, real *to,
-                          const void **rows)
+/* How far apart the rows of a part's left operand are where outer_gather puts them: neighbours lie on different cache
+ * sets; a multiple of 1024 bytes, as h has for H = 256, would leave them a few. */
+INLINE ptrdiff_t outer_apart(const fr_outer_part *o)
 {
-    const ptrdiff_t width = o->m1 - o->m0, line = LINE / sizeof(real);
-    const ptrdiff_t apart = (((width + line - 1) / line) | 1) * line;
+    const ptrdiff_t line = LINE / sizeof(real);
+    return (((o->m1 - o->m0 + line - 1) / line) | 1) * line;
+}
+
+/* Copy the rows [k0, k0 + k) of a part's left operand, only the columns it reads. */
+static real *outer_gather(const fr_outer_part *o, ptrdiff_t whole, ptrdiff_t k0, ptrdiff_t k, real *to)
+{
+    const ptrdiff_t width = o->m1 - o->m0, line = LINE / sizeof(real), apart = outer_apart(o);
     for (ptrdiff_t i = 0; i < k; i++, to += apart) {
         const real *from = (const real *)o->a[k0 + i] + o->m0;
         ptrdiff_t j = 0;
@@ -299,7 +304,6 @@ static real *outer_gather(const fr_outer_part *o, ptrdiff_t whole, ptrdiff_t k0,
                 __builtin_prefetch(next, 0, 2);
         for (; j + V <= width; j += V) store(to + j, load(from + j));
         if (j < width) store_tail(to + j, load_tail(from + j, width - j), width - j);
-        rows[i] = to;
     }
     return to;
 }
@@ -320,16 +324,15 @@ OUT_OF_LINE void outer_slice(const fr_outer *d) /* inlined it is 3 % slower */
     const ptrdiff_t widest = tile_panels(d->gates, MAX_ROWS, d->p1 - d->p0);
     const ptrdiff_t kept = (ptrdiff_t)(OUTER_CACHE / sizeof(real)) / ((1 + outer_height(d)) * d->gates * V);
     const ptrdiff_t group = kept > widest ? kept : widest;
-    const void *rows[2][FR_OUTER_ROWS];
 
     for (ptrdiff_t g0 = d->p0; g0 < d->p1; g0 += group) {
         const ptrdiff_t g1 = d->p1 - g0 < group ? d->p1 : g0 + group;
         for (ptrdiff_t k0 = 0; k0 < d->k || k0 == 0; k0 += FR_OUTER_ROWS) {
             const ptrdiff_t k = d->k - k0 < FR_OUTER_ROWS ? d->k - k0 : FR_OUTER_ROWS;
             const int first = d->begins && k0 == 0;
-            real *left = (real *)d->scratch + FR_OUTER_ROWS * 4 * V;
+            real *left[3] = {(real *)d->scratch + FR_OUTER_ROWS * 4 * V};
             for (int part = 0; part < d->parts; part++)
-                left = outer_gather(&d->part[part], d->k, k0, k, left, rows[part]);
+                left[part + 1] = outer_gather(&d->part[part], d->k, k0, k, left[part]);
             for (ptrdiff_t p = g0, panels; p < g1; p += panels) {
                 panels = tile_panels(d->gates, MAX_ROWS, g1 - p);
                 const int last = p + panels >= g1;
@@ -343,7 +346,7 @@ OUT_OF_LINE void outer_slice(const fr_outer *d) /* inlined it is 3 % slower */
                     real *c = (real *)o->c + p * c_panel + o->m0 * d->gates * V;
                     for (ptrdiff_t t = 0, m = 0; t < tiles; t++) {
                         const ptrdiff_t n = (width - m) / (tiles - t);
-                        outer_tiles[d->gates][panels][n](k, rows[part], m, b, d->slots * panels * V,
+                        outer_tiles[d->gates][panels][n](k, left[part] + m, outer_apart(o), b, d->slots * panels * V,
                                                          c + m * d->gates * V, c_panel, first);
                         m += n;
                     }
