@@ -20,7 +20,7 @@ enum { MAX_ROWS = 8, MAX_VECTORS = 8, LINE = 64 };
  * second level; amid a step the character model lost 3 to 4 % with them forward (16 and 48 KiB are no better than 32),
  * SimpleRNNs of 300 units gained 3 to 5 %, others did not tell. Asking for the next tile's first 24 vectors of c or of
  * its seeds gained nothing. */
-enum { OUTER_CACHE = 640 * 1024, OUTER_HEIGHT = 512, STRETCH_GATES = 32 * 1024, STRETCH_ALONE = 160 * 1024 };
+enum { OUTER_CACHE = 640 * 1024, OUTER_HEIGHT = 512, STRETCH_GATES = 64 * 1024, STRETCH_ALONE = 160 * 1024 };
 
 /* rows a tile of n vectors can take without spilling */
 INLINE int tile_rows(int n)
