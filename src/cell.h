@@ -6,28 +6,33 @@
 #include "activations.h"
 #include "gemm.h"
 
-INLINE void forward_step(const fr_step *s, finish_fn finish) { product_walk(&s->product, finish, s); }
+/* The sums of a tile stay in the first-level cache, and what training keeps of a step is written once: 8 % of a forward
+ * step of an LSTM of 32 units. */
+INLINE void forward_step(const fr_step *s, finish_fn finish) { product_walk(&s->product, finish, 1, s); }
 
 /* Rows whose sequence ends here have no following step: their product is left out. */
 INLINE void backward_step(const fr_step *s, finish_fn finish)
 {
-    product_walk(&s->product, finish, s);
-    finish(s, s->product.rows, s->rows, s->product.p0, s->product.p1);
+    product_walk(&s->product, finish, 0, s);
+    finish(s, NULL, s->product.rows, s->rows, s->product.p0, s->product.p1);
 }
 
-/* A cell's equations for the rows [r, r + n), units of panel p; n is known where they are compiled. */
-typedef void (*rows_fn)(const int n, const fr_step *, ptrdiff_t r, ptrdiff_t p);
+/* A cell's equations for the rows [r, r + n), units of panel p, forward from the sums of their products, from `at` on;
+ * n is known where they are compiled. */
+typedef void (*rows_fn)(const int n, const fr_step *, const real *sums, ptrdiff_t at, ptrdiff_t r, ptrdiff_t p);
 
 /* Two rows at a time, side by side. Cycles a row and panel on a Xeon with AVX-512, for 1, 2, 3, 4 rows: LSTM forward
  * 73, 64, 60, 67, GRU forward 49, 44, 45, 46, LSTM backward 31, 29, 29, 33; with AVX2 and SSE2 two are best too. */
 enum { ROWS_ABREAST = 2 };
 
-INLINE void by_rows(const rows_fn rows, const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
+INLINE void by_rows(const rows_fn rows, const fr_step *s, const real *sums, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0,
+                    ptrdiff_t p1)
 {
     for (ptrdiff_t p = p0; p < p1; p++) {
-        ptrdiff_t r = r0;
-        for (; r + ROWS_ABREAST <= r1; r += ROWS_ABREAST) rows(ROWS_ABREAST, s, r, p);
-        for (; r < r1; r++) rows(1, s, r, p);
+        ptrdiff_t r = r0, at = (p - p0) * s->product.gates * V;
+        for (; r + ROWS_ABREAST <= r1; r += ROWS_ABREAST, at += ROWS_ABREAST * SUMS_ROW)
+            rows(ROWS_ABREAST, s, sums, at, r, p);
+        for (; r < r1; r++, at += SUMS_ROW) rows(1, s, sums, at, r, p);
     }
 }
 

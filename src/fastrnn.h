@@ -77,7 +77,7 @@ typedef struct {
 enum { FR_AHEAD = 4 };
 
 /* One step of one cell for the rows [0, rows).
- * forward:  product.a is h_{t-1}, product.c the gate rows (seeded with x.W + b, the gates afterwards).
+ * forward:  product.a is h_{t-1}, product.c the gate rows, which x.W + b is in unless the product has seeds of its own.
  * backward: product.a is dG of the step that followed, product.c the rows dh (carry in, carry out); only the first
  *           product.rows rows have such a step.
  * What later variants need finds its place here: peepholes, zoneout and recurrent-dropout masks and per-step masks are

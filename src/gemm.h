@@ -13,7 +13,7 @@
 #include "fastrnn.h"
 #include "vector.h"
 
-enum { MAX_ROWS = 8, MAX_VECTORS = 8, LINE = 64 };
+enum { MAX_ROWS = 8, MAX_VECTORS = 8, LINE = 64, SUMS_ROW = MAX_VECTORS * V };
 /* Of a second-level cache, for the gradient being summed, and the rows of it that are summed at a time; the part of a
  * packed operand that tiles share, for products with several gates, which a step of training surrounds with much else
  * that wants the caches, and for those with one. Alone a product is 2 to 4 % faster with 160 KiB, which stay in the
@@ -36,9 +36,10 @@ INLINE int tile_rows(int n)
  * half of the instructions a cycle, and these 3 of 39 cost 3 to 8 % of a product; a quiet core does not tell. */
 #define FOUR_A_TURN _Pragma("GCC unroll 4")
 
-/* one tile: rows [r0, r0 + R), panels [p, p + PANELS); with each k it asks for one more line from `ahead` on */
+/* one tile: rows [r0, r0 + R), panels [p, p + PANELS), to c or, if there are any, to rows of `sums`; with each k it
+ * asks for one more line from `ahead` on */
 INLINE void product_tile(const int R, const int G, const int PANELS, const fr_product *d, ptrdiff_t r0, ptrdiff_t p,
-                         const char *ahead)
+                         const char *ahead, real *sums)
 {
     const int N = G * PANELS;
     const ptrdiff_t panel_size = d->b_panel, length = d->length;
@@ -75,6 +76,10 @@ INLINE void product_tile(const int R, const int G, const int PANELS, const fr_pr
     }
     EACH(r, R) {
         real *c = (real *)d->c[r0 + r] + p * d->c_panel + d->c_first;
+        if (sums) {
+            EACH(v, N) store(sums + r * SUMS_ROW + v * V, acc[r][v]);
+            continue;
+        }
         EACH(v, N) {
             if (G == 1 && v == N - 1 && tail < V)
                 store_tail(c + v * d->c_panel, acc[r][v], tail);
@@ -123,14 +128,15 @@ INLINE void outer_tile(const int R, const int G, const int PANELS, ptrdiff_t k, 
     EACH_ROWS(X, 1, 2) \
     EACH_ROWS(X, 1, 4) EACH_ROWS(X, 1, 8) EACH_ROWS(X, 3, 1) EACH_ROWS(X, 3, 2) EACH_ROWS(X, 4, 1) EACH_ROWS(X, 4, 2)
 
-typedef void (*product_fn)(const fr_product *, ptrdiff_t, ptrdiff_t, const char *);
+typedef void (*product_fn)(const fr_product *, ptrdiff_t, ptrdiff_t, const char *, real *);
 typedef void (*outer_fn)(ptrdiff_t, const real *, ptrdiff_t, const real *, ptrdiff_t, real *, ptrdiff_t, int);
 
 /* a tile that would spill is never chosen: its body is left empty */
 #define DEFINE(R, G, PANELS) \
-    static void product_##R##_##G##_##PANELS(const fr_product *d, ptrdiff_t r0, ptrdiff_t p, const char *ahead) \
+    static void product_##R##_##G##_##PANELS(const fr_product *d, ptrdiff_t r0, ptrdiff_t p, const char *ahead, \
+                                             real *sums) \
     { \
-        if (R <= tile_rows(G * PANELS)) product_tile(R, G, PANELS, d, r0, p, ahead); \
+        if (R <= tile_rows(G * PANELS)) product_tile(R, G, PANELS, d, r0, p, ahead, sums); \
     } \
     static void outer_##R##_##G##_##PANELS(ptrdiff_t k, const real *a, ptrdiff_t a_row, const real *b, \
                                            ptrdiff_t b_row, real *c, ptrdiff_t c_panel, int first) \
@@ -157,7 +163,8 @@ static int tile_panels(int gates, ptrdiff_t rows, ptrdiff_t left)
     return 1;
 }
 
-typedef void (*finish_fn)(const fr_step *, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1);
+/* what a cell does with a tile: rows [r0, r1), panels [p0, p1); forward `sums` has a row of SUMS_ROW for each */
+typedef void (*finish_fn)(const fr_step *, const real *sums, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1);
 
 /* The processor foresees one long run, not dozens of short ones that lie far apart, and what training keeps of a step
  * is at home beyond the second-level cache. */
@@ -172,11 +179,14 @@ INLINE void ask_ahead(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0
 }
 
 /* The rows of a product over some panels, or over a stretch of their K; `finish`, if any, takes each tile over while it
- * is in the first-level cache. Rows are dealt evenly, so that no tile is left with a single row. Meanwhile the first
- * tiles ask for the stretch that is read `next`, if any, each for a part of it. */
-INLINE void product_rows(const fr_product *d, ptrdiff_t p, ptrdiff_t panels, finish_fn finish, const fr_step *step,
-                         const real *next)
+ * is in the first-level cache: where it is kept `aside`, from rows that stay there, and c is not touched. Rows are
+ * dealt evenly, so that no tile is left with a single row. Meanwhile the first tiles ask for the stretch that is read
+ * `next`, if any, each for a part of it. */
+INLINE void product_rows(const fr_product *d, ptrdiff_t p, ptrdiff_t panels, finish_fn finish, const int aside,
+                         const fr_step *step, const real *next)
 {
+    real rows_aside[MAX_ROWS * SUMS_ROW] __attribute__((aligned(LINE)));
+    real *const sums = finish && aside ? rows_aside : NULL;
     const ptrdiff_t most = tile_rows(d->gates * (int)panels);
     const ptrdiff_t tiles = (d->rows + most - 1) / most;
     const ptrdiff_t asked = d->segments * d->length * LINE; /* by a tile: one of the parts of a panel's stretch */
@@ -189,10 +199,10 @@ INLINE void product_rows(const fr_product *d, ptrdiff_t p, ptrdiff_t panels, fin
             ahead = (const char *)(next + panel * d->b_panel) + part * asked;
             if (++part == parts) part = 0, panel++;
         }
-        product_tiles[d->gates][panels][rows](d, r, p, ahead);
+        product_tiles[d->gates][panels][rows](d, r, p, ahead, sums);
         if (finish) {
             ask_ahead(step, r, r + rows, p, p + panels);
-            finish(step, r, r + rows, p, p + panels);
+            finish(step, sums, r, r + rows, p, p + panels);
         }
         r += rows;
     }
@@ -202,7 +212,7 @@ INLINE void product_rows(const fr_product *d, ptrdiff_t p, ptrdiff_t panels, fin
  * in a near cache while all rows use them, each continuing the one before. The processor foresees too little of them:
  * asked for in time, an operand of 3 MB, for 20 rows, came from the third level with 0.89 instead of 0.70 of the peak
  * of multiply-adds, one of 16 MB, for 64 rows, with 0.88 instead of 0.79. */
-static void product_walk(const fr_product *d, finish_fn finish, const fr_step *step)
+INLINE void product_walk(const fr_product *d, finish_fn finish, const int aside, const fr_step *step)
 {
     const ptrdiff_t stretch = d->gates > 1 ? STRETCH_GATES : STRETCH_ALONE;
     for (ptrdiff_t left = d->p1 - d->p0, panels; left > 0; left -= panels) {
@@ -214,7 +224,7 @@ static void product_walk(const fr_product *d, finish_fn finish, const fr_step *s
         const real *panel_after = NULL;
         if (left > panels) panel_after = (const real *)d->b + (d->from_end ? p - panels : p + panels) * d->b_panel;
         if (total <= runs || d->rows <= MAX_ROWS) {
-            product_rows(d, p, panels, finish, step, d->rows <= MAX_ROWS ? NULL : panel_after);
+            product_rows(d, p, panels, finish, aside, step, d->rows <= MAX_ROWS ? NULL : panel_after);
             continue;
         }
         fr_product part = *d;
@@ -233,13 +243,13 @@ static void product_walk(const fr_product *d, finish_fn finish, const fr_step *s
             }
             part.b = b;
             if (done > 0) part.seed = NULL, part.seeds = NULL;
-            product_rows(&part, p, panels, last ? finish : NULL, step,
+            product_rows(&part, p, panels, last ? finish : NULL, aside, step,
                          last ? panel_after : b + p * d->b_panel + count * reals);
         }
     }
 }
 
-static void product(const fr_product *d) { product_walk(d, NULL, NULL); }
+static void product(const fr_product *d) { product_walk(d, NULL, 0, NULL); }
 
 /* rows [k0, k0 + k) of the panels [p, p + panels) of b, N vectors of each side by side, added to their sums; `next` are
  * the rows that will be packed after them, from panel next_p on */

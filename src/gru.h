@@ -7,18 +7,17 @@
 
 #include "cell.h"
 
-INLINE void gru_forward_rows(const int rows, const fr_step *s, ptrdiff_t r, ptrdiff_t p)
+INLINE void gru_forward_rows(const int rows, const fr_step *s, const real *sums, ptrdiff_t at, ptrdiff_t r, ptrdiff_t p)
 {
     vec zr[2 * ROWS_ABREAST], n[ROWS_ABREAST];
     EACH(k, rows) {
-        const real *gates = (const real *)s->gates[r + k] + p * 4 * V;
-        zr[2 * k] = load(gates + V);
-        zr[2 * k + 1] = load(gates + 2 * V);
+        zr[2 * k] = load(sums + at + k * SUMS_ROW);
+        zr[2 * k + 1] = load(sums + at + k * SUMS_ROW + V);
     }
     sigmoids(2 * rows, zr);
     EACH(k, rows) {
         const real *gates = (const real *)s->gates[r + k] + p * 4 * V;
-        n[k] = fma_(zr[2 * k + 1], load(gates + 3 * V), load(gates));
+        n[k] = fma_(zr[2 * k + 1], load(sums + at + k * SUMS_ROW + 2 * V), load(gates));
     }
     tanhs(rows, n);
     EACH(k, rows) {
@@ -29,15 +28,18 @@ INLINE void gru_forward_rows(const int rows, const fr_step *s, ptrdiff_t r, ptrd
             store(gates, n[k]);
             store(gates + V, z);
             store(gates + 2 * V, reset);
+            store(gates + 3 * V, load(sums + at + k * SUMS_ROW + 2 * V));
         }
         output(s, r + k, p, fma_(z, h_prev - n[k], n[k]));
     }
 }
 
-static void gru_forward_finish(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
-{ by_rows(gru_forward_rows, s, r0, r1, p0, p1); }
+static void gru_forward_finish(const fr_step *s, const real *sums, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0,
+                               ptrdiff_t p1)
+{ by_rows(gru_forward_rows, s, sums, r0, r1, p0, p1); }
 
-static void gru_backward_finish(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
+static void gru_backward_finish(const fr_step *s, const real *sums, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0,
+                                ptrdiff_t p1)
 {
     for (ptrdiff_t r = r0; r < r1; r++)
         for (ptrdiff_t p = p0; p < p1; p++) {

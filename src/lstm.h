@@ -6,15 +6,15 @@
 
 #include "cell.h"
 
-INLINE void lstm_forward_rows(const int n, const fr_step *s, ptrdiff_t r, ptrdiff_t p)
+INLINE void lstm_forward_rows(const int n, const fr_step *s, const real *sums, ptrdiff_t at, ptrdiff_t r, ptrdiff_t p)
 {
     vec ifo[3 * ROWS_ABREAST], g[ROWS_ABREAST], c[ROWS_ABREAST];
     EACH(k, n) {
-        const real *gates = (const real *)s->gates[r + k] + p * 4 * V;
-        ifo[3 * k] = load(gates);
-        ifo[3 * k + 1] = load(gates + V);
-        g[k] = load(gates + 2 * V);
-        ifo[3 * k + 2] = load(gates + 3 * V);
+        const real *sum = sums + at + k * SUMS_ROW;
+        ifo[3 * k] = load(sum);
+        ifo[3 * k + 1] = load(sum + V);
+        g[k] = load(sum + 2 * V);
+        ifo[3 * k + 2] = load(sum + 3 * V);
     }
     tanhs(n, g);
     sigmoids(3 * n, ifo);
@@ -34,7 +34,7 @@ INLINE void lstm_forward_rows(const int n, const fr_step *s, ptrdiff_t r, ptrdif
     EACH(k, n) output(s, r + k, p, ifo[3 * k + 2] * c[k]);
 }
 
-INLINE void lstm_backward_rows(const int n, const fr_step *s, ptrdiff_t r, ptrdiff_t p)
+INLINE void lstm_backward_rows(const int n, const fr_step *s, const real *sums, ptrdiff_t at, ptrdiff_t r, ptrdiff_t p)
 {
     vec tanh_c[ROWS_ABREAST];
     EACH(k, n) tanh_c[k] = load((const real *)s->c[r + k] + p * V);
@@ -55,11 +55,13 @@ INLINE void lstm_backward_rows(const int n, const fr_step *s, ptrdiff_t r, ptrdi
     }
 }
 
-static void lstm_forward_finish(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
-{ by_rows(lstm_forward_rows, s, r0, r1, p0, p1); }
+static void lstm_forward_finish(const fr_step *s, const real *sums, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0,
+                                ptrdiff_t p1)
+{ by_rows(lstm_forward_rows, s, sums, r0, r1, p0, p1); }
 
-static void lstm_backward_finish(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
-{ by_rows(lstm_backward_rows, s, r0, r1, p0, p1); }
+static void lstm_backward_finish(const fr_step *s, const real *sums, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0,
+                                 ptrdiff_t p1)
+{ by_rows(lstm_backward_rows, s, sums, r0, r1, p0, p1); }
 
 static void lstm_forward(const fr_step *s) { forward_step(s, lstm_forward_finish); }
 static void lstm_backward(const fr_step *s) { backward_step(s, lstm_backward_finish); }

@@ -5,18 +5,20 @@
 
 #include "cell.h"
 
-INLINE void rnn_forward_rows(const int n, const fr_step *s, ptrdiff_t r, ptrdiff_t p)
+INLINE void rnn_forward_rows(const int n, const fr_step *s, const real *sums, ptrdiff_t at, ptrdiff_t r, ptrdiff_t p)
 {
     vec h[ROWS_ABREAST];
-    EACH(k, n) h[k] = load((const real *)s->gates[r + k] + p * V);
+    EACH(k, n) h[k] = load(sums + at + k * SUMS_ROW);
     activate(s->activation, n, h);
     EACH(k, n) output(s, r + k, p, h[k]);
 }
 
-static void rnn_forward_finish(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
-{ by_rows(rnn_forward_rows, s, r0, r1, p0, p1); }
+static void rnn_forward_finish(const fr_step *s, const real *sums, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0,
+                               ptrdiff_t p1)
+{ by_rows(rnn_forward_rows, s, sums, r0, r1, p0, p1); }
 
-static void rnn_backward_finish(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
+static void rnn_backward_finish(const fr_step *s, const real *sums, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0,
+                                ptrdiff_t p1)
 {
     for (ptrdiff_t r = r0; r < r1; r++)
         for (ptrdiff_t p = p0; p < p1; p++) {
