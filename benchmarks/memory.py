@@ -6,9 +6,10 @@ or 6 times T.B.H numbers (SimpleRNN, GRU, LSTM; the outputs among them), the gra
 five copies: packed, packed transposed, their gradients packed and in Keras's layout, and these once more while the last
 call's are still held. Inference: the outputs and the packed weights.
 
-What the formulas leave out: a vector more in each row of cell states, against conflicts of cache sets (half as much
-again for an LSTM of 32 units, 2 % of one of 1024); four pointers a row and step for the weight gradients; and the
-huge pages of 2 MB that a large block begins and ends with (outputs of 8.2 MB were found to take 10.5).
+What the formulas leave out: about 0.6 MB of states, lists of pointers, stacks and pages of the library itself that a
+first call touches; a vector more in each row of cell states of 8 vectors or more, against conflicts of cache sets (2 %
+of an LSTM of 1024 units); less than 4 KB between batch rows, against these too; and the end of the last huge page of
+2 MB, where that is not more than a thirty-second of its block (outputs of 8.2 MB take 8.4).
 """
 
 from __future__ import annotations

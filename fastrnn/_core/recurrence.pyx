@@ -73,6 +73,15 @@ cdef enum:
 cdef enum:
     BLOCK_BYTES = 256 * 1024
     BLOCK_LEAST = 64
+# Points whose rows a member lists at a time, on its stack, for dX and the weight gradients. Lists of all points,
+# made by one thread, took 2 of 28 MB (SimpleRNN, 32 units, 128 rows, 500 steps); a team for each 8192 points took twice
+# the time when other programs wanted a core.
+cdef enum:
+    LISTED = 2048
+# Panels of a cell state's row from which on BPTT's copies are kept a vector apart, against conflicts of cache sets: in
+# shorter ones that vector would be 13 % or more of them.
+cdef enum:
+    LONG = 8
 
 # What a step costs one thread, roughly: operations a second, bytes of weights a second from the third-level cache,
 # activations a second. Only the choice of a team rests on it.
@@ -156,12 +165,8 @@ cdef struct Walk:
     char *dc
     Array dx
     char *zeros
-    # weight gradients: every valid (t, b), in that order
-    Py_ssize_t points
-    row_in *x_rows
-    row_in *h_rows
-    row_in *gate_rows
-    row_out *dx_rows
+    # weight gradients
+    Py_ssize_t points           # the valid (t, b)
     char *dW                    # (P, I, G, V)
     char *dR
     char *db                    # (P, S, V)
@@ -267,6 +272,12 @@ cdef inline void array_list(row_out *to, const Array *a, Py_ssize_t t, const Py_
         to[i] = a.data + t * a.step + rows[i] * a.row
 
 
+cdef inline void spaced(row_out *to, char *first, Py_ssize_t bytes, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(count):
+        to[i] = first + i * bytes
+
+
 cdef inline void fetch(row_out *rows, Py_ssize_t count, Py_ssize_t bytes) noexcept nogil:
     """Ask for rows that teammates have just written: a product would wait for one line after the other."""
     cdef Py_ssize_t i, offset
@@ -344,13 +355,17 @@ cdef void project_rows(const Walk *w, fr_product *project, Py_ssize_t rows) noex
 
 
 cdef void table_team(void *context, int member, int members) noexcept nogil:
-    """Project this member's share of the rows [0, points) of a table."""
+    """Project this member's share of the rows of a table, which are the points of a walk of one step."""
     cdef Walk *w = <Walk *> context
-    cdef Py_ssize_t i = w.points * member // members, end = w.points * (member + 1) // members, rows
-    cdef fr_product project
+    cdef Py_ssize_t i = w.B * member // members, end = w.B * (member + 1) // members
+    cdef row_in x_rows[CHUNK_ROWS]
+    cdef row_out gate_rows[CHUNK_ROWS]
+    cdef Py_ssize_t rows
+    cdef fr_product project = projection(w, 0, w.P, x_rows, gate_rows)
     while i < end:
         rows = min(CHUNK_ROWS, end - i)
-        project = projection(w, 0, w.P, w.x_rows + i, <row_out *> w.gate_rows + i)
+        spaced(<row_out *> x_rows, w.x.data + i * w.x.row, w.x.row, rows)
+        spaced(gate_rows, w.gates.data + i * w.gates.row, w.gates.row, rows)
         project_rows(w, &project, rows)
         i += rows
 
@@ -580,20 +595,91 @@ cdef void bptt_block(Walk *w, Member m, Py_ssize_t end, Py_ssize_t begin) noexce
         w.kernels.product(&step.product)
 
 
+cdef struct Point:
+    Py_ssize_t t
+    Py_ssize_t b
+
+
+cdef inline bint rows_outside(const Walk *w) noexcept nogil:
+    """Do the points lie batch row by batch row, and not step by step?"""
+    return w.gates.step < w.gates.row
+
+
+cdef Py_ssize_t run_at(const Walk *w, Point *at, Py_ssize_t most) noexcept nogil:
+    """How many points lie side by side from the first one on that is not before `at`; moves it there."""
+    cdef Py_ssize_t run
+    if rows_outside(w):
+        while True:
+            run = (w.T if w.lengths == NULL else w.lengths[at.b]) - at.t
+            if run > 0:
+                return min(run, most)
+            at.b, at.t = at.b + 1, 0
+    while True:
+        if at.b == w.B:
+            at.t, at.b = at.t + 1, 0
+        if w.lengths == NULL:
+            return min(w.B - at.b, most)
+        if w.lengths[at.b] > at.t:
+            return 1
+        at.b += 1
+
+
+cdef inline void move(const Walk *w, Point *at, Py_ssize_t run) noexcept nogil:
+    if rows_outside(w):
+        at.t += run
+    else:
+        at.b += run
+
+
+cdef Point point_at(const Walk *w, Py_ssize_t n) noexcept nogil:
+    """The n-th point in the order they lie in memory."""
+    cdef Point at
+    cdef Py_ssize_t run
+    at.t = at.b = 0
+    while n > 0:
+        run = run_at(w, &at, n)
+        move(w, &at, run)
+        n -= run
+    return at
+
+
+cdef inline void side_by_side(const Walk *w, row_out *to, const Array *a, Py_ssize_t t, Py_ssize_t b,
+                              Py_ssize_t run) noexcept nogil:
+    spaced(to, a.data + t * a.step + b * a.row, a.step if rows_outside(w) else a.row, run)
+
+
+cdef inline void list_h(const Walk *w, row_out *to, Point at, Py_ssize_t run) noexcept nogil:
+    """The states that a run of points began from."""
+    cdef Py_ssize_t row = w.H * w.kernels.itemsize, start = 0
+    if w.reverse:
+        start = (w.T if w.lengths == NULL else w.lengths[at.b]) - 1
+    side_by_side(w, to, &w.y, previous(w, at.t), at.b, run)
+    if rows_outside(w):
+        if at.t <= start < at.t + run:
+            to[start - at.t] = w.h0 + at.b * row
+    elif at.t == start:
+        spaced(to, w.h0 + at.b * row, row, run)
+
+
 cdef void dx_team(void *context, int member, int members) noexcept nogil:
     """dX = dG.W^T over this member's share of the points [first, last)."""
     cdef Walk *w = <Walk *> context
     cdef const fr_cell *cell = w.cell
-    cdef Py_ssize_t vector = w.kernels.vector, points = w.last - w.first
+    cdef Py_ssize_t vector = w.kernels.vector, points = w.last - w.first, n, run
     cdef Py_ssize_t i = w.first + points * member // members, end = w.first + points * (member + 1) // members
-    cdef Py_ssize_t block = max(BLOCK_LEAST, BLOCK_BYTES // max(1, w.gate_bytes))
+    cdef Py_ssize_t block = min(LISTED, max(BLOCK_LEAST, BLOCK_BYTES // max(1, w.gate_bytes)))
+    cdef row_out gate_rows[LISTED]
+    cdef row_out dx_rows[LISTED]
+    cdef Point at = point_at(w, i)
     cdef fr_product d
     d.p0 = 0
     d.p1 = (w.I + vector - 1) // vector
     d.gates = 1
     dg_runs(w, &d)
+    d.a = <row_in *> gate_rows
     d.a_first = cell.input_first * vector
     d.b = w.WT
+    d.c = dx_rows
     d.c_panel = vector
     d.c_first = 0
     d.seed = w.zeros
@@ -602,8 +688,13 @@ cdef void dx_team(void *context, int member, int members) noexcept nogil:
     d.from_end = False
     while i < end:
         d.rows = min(block, end - i)
-        d.a = w.gate_rows + i
-        d.c = w.dx_rows + i
+        n = 0
+        while n < d.rows:
+            run = run_at(w, &at, d.rows - n)
+            side_by_side(w, gate_rows + n, &w.gates, at.t, at.b, run)
+            side_by_side(w, dx_rows + n, &w.dx, at.t, at.b, run)
+            move(w, &at, run)
+            n += run
         w.kernels.product(&d)
         d.from_end = not d.from_end
         i += d.rows
@@ -612,19 +703,23 @@ cdef void dx_team(void *context, int member, int members) noexcept nogil:
 cdef void weights_team(void *context, int member, int members) noexcept nogil:
     """Add the points [first, last) to dW = X^T.dG, dR = H_prev^T.dG and the sums of dG.
 
-    Without rows of x, or of h, their part is left out; the sums come with h, and the gate gradients of a table's rows,
-    each the sum of those of the points that took it. A member's share is some panels, or, where
-    panels are few, some rows of dW and dR.
+    Where x is rows of a table the part of x is left out, and the gate gradients of a table's rows are summed, each of
+    the points that took it; a walk of the table's rows, without y, leaves out that of h and the sums. A member's share
+    is some panels, or, where panels are few, some rows of dW and dR.
     """
     cdef Walk *w = <Walk *> context
     cdef const fr_cell *cell = w.cell
-    cdef Py_ssize_t vector = w.kernels.vector
+    cdef Py_ssize_t vector = w.kernels.vector, i = w.first, n, run, k
     cdef bint by_panels = w.P * cell.slots >= 3 * members or w.I + w.H < 16 * members
-    cdef int i
+    cdef bint of_x = w.table == NULL, of_h = w.y.data != NULL
+    cdef row_out gate_rows[LISTED]
+    cdef row_out x_rows[LISTED]
+    cdef row_out h_rows[LISTED]
+    cdef Point at = point_at(w, i)
+    cdef int part
     cdef fr_outer d
-    d.k = w.last - w.first
-    d.begins = w.first == 0
-    d.b = w.gate_rows + w.first
+    d.begins = i == 0
+    d.b = <row_in *> gate_rows
     d.slots = cell.slots
     d.columns = w.P * vector
     d.scratch = w.scratch + member * w.scratch_bytes
@@ -632,25 +727,43 @@ cdef void weights_team(void *context, int member, int members) noexcept nogil:
     d.p1 = w.P * (member + 1) // members if by_panels else w.P
     d.gates = cell.gates
     d.sum, d.into = NULL, NULL
-    if w.h_rows != NULL and (by_panels or member == 0):
+    if of_h and (by_panels or member == 0):
         d.sum = w.db
-        d.into = NULL if w.table == NULL else w.dx_rows + w.first
+        d.into = NULL if of_x else x_rows
     d.parts = 0
-    if w.x_rows != NULL:
-        d.part[0].a, d.part[0].m1, d.part[0].c = w.x_rows + w.first, w.I, w.dW
+    if of_x:
+        d.part[0].a, d.part[0].m1, d.part[0].c = <row_in *> x_rows, w.I, w.dW
         d.part[0].first = cell.input_first
         d.parts = 1
-    if w.h_rows != NULL:
-        d.part[d.parts].a, d.part[d.parts].m1, d.part[d.parts].c = w.h_rows + w.first, w.H, w.dR
+    if of_h:
+        d.part[d.parts].a, d.part[d.parts].m1, d.part[d.parts].c = <row_in *> h_rows, w.H, w.dR
         d.part[d.parts].first = cell.recurrent_first
         d.parts += 1
-    for i in range(d.parts):
-        d.part[i].m0 = 0
-        d.part[i].rows = d.part[i].m1
+    for part in range(d.parts):
+        d.part[part].m0 = 0
+        d.part[part].rows = d.part[part].m1
         if not by_panels:
-            d.part[i].m0 = d.part[i].m1 * member // members
-            d.part[i].m1 = d.part[i].m1 * (member + 1) // members
-    w.kernels.outer(&d)
+            d.part[part].m0 = d.part[part].m1 * member // members
+            d.part[part].m1 = d.part[part].m1 * (member + 1) // members
+    while True:  # of no points the sums are 0
+        d.k = min(LISTED, w.last - i)
+        n = 0
+        while n < d.k:
+            run = run_at(w, &at, d.k - n)
+            side_by_side(w, gate_rows + n, &w.gates, at.t, at.b, run)
+            side_by_side(w, x_rows + n, &w.x, at.t, at.b, run)
+            if of_h:
+                list_h(w, h_rows + n, at, run)
+            move(w, &at, run)
+            n += run
+        if not of_x:
+            for k in range(n):
+                x_rows[k] = w.table + (<long long *> x_rows[k])[0] * w.gate_bytes
+        w.kernels.outer(&d)
+        d.begins = False
+        i += d.k
+        if i == w.last:
+            return
 
 
 cdef struct Pack:
@@ -827,7 +940,7 @@ cdef class Recurrence:
     cdef const fr_kernels *kernels
     cdef const fr_cell *cell
     cdef int activation, type_number
-    cdef Py_ssize_t P, gate_bytes, state_bytes
+    cdef Py_ssize_t P, gate_bytes, state_bytes, cell_bytes
     cdef Memory weights, projected
     cdef object table
     cdef char *W
@@ -847,6 +960,9 @@ cdef class Recurrence:
         self.P = (units + vector - 1) // vector
         self.gate_bytes = self.P * self.cell.slots * vector * self.kernels.itemsize
         self.state_bytes = (self.P + 1) * vector * self.kernels.itemsize
+        self.cell_bytes = self.state_bytes
+        if self.P < LONG:
+            self.cell_bytes -= vector * self.kernels.itemsize
         self.weights, self.projected = Memory(), Memory()
 
     cdef Py_ssize_t padded(self, Py_ssize_t rows):
@@ -875,16 +991,8 @@ cdef class Recurrence:
         A network of words or characters reads few different rows many times: N products instead of T.B.
         """
         cdef Walk w = self.walk(0, 0, False)
-        cdef Memory lists = Memory()
-        cdef Py_ssize_t n, row = self.inputs * self.kernels.itemsize
-        cdef char *rows = data(table)
-        w.points = table.shape[0]
-        self.projected.reserve(<double> w.points * self.gate_bytes)
-        w.x_rows = <row_in *> lists.reserve(<double> 2 * w.points * sizeof(void *))
-        w.gate_rows = w.x_rows + w.points
-        for n in range(w.points):
-            w.x_rows[n] = rows + n * row
-            w.gate_rows[n] = self.projected.data + n * self.gate_bytes
+        self.projected.reserve(<double> table.shape[0] * self.gate_bytes)
+        self.walk_table(&w, table, self.projected.data)
         with nogil:
             run_team(table_team, &w, 1 if w.points * self.inputs * self.units < 50000 else threads)
         self.table = table
@@ -1060,7 +1168,7 @@ cdef class Recurrence:
         w.gates = points_like(&w.y, w.T, w.B, self.gate_bytes)
         w.gates.data = memory.gates.reserve(max(<double> w.T * w.gates.step, <double> w.B * w.gates.row))
         if self.cell.states == 2:  # the initial cell states stay beside the others
-            w.cells = points_like(&w.y, w.T, w.B, self.state_bytes)
+            w.cells = points_like(&w.y, w.T, w.B, self.cell_bytes)
             memory.cells.reserve(max(<double> w.T * w.cells.step, <double> w.B * w.cells.row)
                                  + <double> w.B * self.state_bytes)
             w.cells.data = memory.cells.data
@@ -1098,7 +1206,7 @@ cdef class Recurrence:
         cdef Py_ssize_t depth = self.P * self.cell.gates * vector
         cdef const fr_cell *cell = self.cell
         cdef int G = cell.gates, packers
-        cdef double point
+        cdef bint of_table = tape.table is not None
         cdef Pack pack = self.packing(tape.kernel, tape.recurrent_kernel)
         tape.memory = None
         piece = self.plan(&w, memory, tape.lengths, threads, TEAM)
@@ -1110,7 +1218,7 @@ cdef class Recurrence:
             w.dx = as_steps(dx, tape.time_major)
         else:
             table_rows = tape.table.shape[0]
-            memory.table.reserve(<double> table_rows * (self.gate_bytes + 3 * sizeof(void *)))
+            memory.table.reserve(<double> table_rows * self.gate_bytes)
             w.table = memory.table.data
             memset(w.table, 0, table_rows * self.gate_bytes)
         self.keep_points(&w, memory)
@@ -1137,25 +1245,21 @@ cdef class Recurrence:
         # the products over all points
         w.scratch_bytes = FR_OUTER_ROWS * ((4 * vector + I + H) * real + 2 * FR_OUTER_PADDING)
         memory.gradients.reserve(<double> (I + H) * depth * real + self.gate_bytes + <double> threads * w.scratch_bytes
-                                 + <double> w.T * B * 4 * sizeof(void *) + (input_panels + 2) * vector * real)
+                                 + input_panels * vector * real)
         w.dW = memory.gradients.data
         w.dR = w.dW + I * depth * real
         w.db = w.dR + H * depth * real
         w.scratch = w.db + self.gate_bytes
         w.zeros = w.scratch + threads * w.scratch_bytes
         memset(w.zeros, 0, input_panels * vector * real)
-        w.x_rows = <row_in *> (w.zeros + (input_panels + 1) * vector * real)
-        self.list_points(&w)
-        point = 2.0 * G * H * (I + H) / RATE
-        w.members = 1 if 2 * w.points * point < TEAM else threads
-        piece = max(1024, <Py_ssize_t> (PIECE * w.members / max(point, 1e-9)))
-        if tape.table is not None:
-            w.x_rows = NULL
-            run_in_pieces(weights_team, &w, w.points, piece, FR_OUTER_ROWS)
-            self.list_table(&w, tape.table, dx)
-        if dx is not None:
-            run_in_pieces(dx_team, &w, w.points, piece)
-        run_in_pieces(weights_team, &w, w.points, piece, FR_OUTER_ROWS)
+        w.points = w.T * B
+        if w.lengths != NULL:
+            w.points = np.sum(tape.lengths)
+        if of_table:
+            self.products(&w, False, threads)
+            self.walk_table(&w, tape.table, w.table)
+            w.dx = as_steps(None if dx is None else dx[np.newaxis], True)
+        self.products(&w, dx is not None, threads)
         dW, dR = matrix(I, G * H, self.type_number), matrix(H, G * H, self.type_number)
         db = matrix(2, G * H, self.type_number)
         pack.W, pack.packed_W, pack.R, pack.packed_R = data(dW), w.dW, data(dR), w.dR
@@ -1167,47 +1271,22 @@ cdef class Recurrence:
         self.spare = memory
         return dW, dR, db, dstart
 
-    cdef list_table(self, Walk *w, table, dx):
-        """Let the points be the rows of the table: their gate gradients, themselves, and their own gradients."""
-        cdef Py_ssize_t n, row = self.inputs * self.kernels.itemsize
-        w.points = table.shape[0]
-        w.gate_rows = <row_in *> (w.table + w.points * self.gate_bytes)
-        w.x_rows = w.gate_rows + w.points
-        w.dx_rows = <row_out *> (w.x_rows + w.points)
-        w.h_rows = NULL
-        for n in range(w.points):
-            w.gate_rows[n] = w.table + n * self.gate_bytes
-            w.x_rows[n] = data(table) + n * row
-            w.dx_rows[n] = data(dx) + n * row
+    cdef products(self, Walk *w, bint dx, int threads):
+        """dX, and what the points add to dW, dR and db."""
+        cdef double point = 2.0 * w.cell.gates * w.H * (w.I + w.H) / RATE
+        w.members = 1 if 2 * w.points * point < TEAM else threads
+        cdef Py_ssize_t piece = max(1024, <Py_ssize_t> (PIECE * w.members / max(point, 1e-9)))
+        if dx:
+            run_in_pieces(dx_team, w, w.points, piece)
+        run_in_pieces(weights_team, w, w.points, piece, FR_OUTER_ROWS)
 
-    cdef list_points(self, Walk *w):
-        """Row pointers of every valid (t, b) in the order they lie in memory, whatever the team.
-
-        Of a table, the pointers for dx lead to the gate gradients of its rows.
-        """
-        cdef char *source
-        cdef Py_ssize_t i, j, t, b, n = 0, real = self.kernels.itemsize
-        cdef bint starts, steps_outside = w.gates.step >= w.gates.row
-        w.h_rows = w.x_rows + w.T * w.B
-        w.gate_rows = w.h_rows + w.T * w.B
-        w.dx_rows = <row_out *> (w.gate_rows + w.T * w.B)
-        for i in range(w.T if steps_outside else w.B):
-            for j in range(w.B if steps_outside else w.T):
-                t, b = (i, j) if steps_outside else (j, i)
-                if w.lengths != NULL and t >= w.lengths[b]:
-                    continue
-                starts = t == (((w.T if w.lengths == NULL else w.lengths[b]) - 1) if w.reverse else 0)
-                source = w.x.data + t * w.x.step + b * w.x.row
-                if w.table == NULL:
-                    w.x_rows[n] = source
-                    w.dx_rows[n] = w.dx.data + t * w.dx.step + b * w.dx.row
-                else:
-                    w.dx_rows[n] = w.table + (<long long *> source)[0] * w.gate_bytes
-                w.h_rows[n] = (w.h0 + b * w.H * real if starts
-                               else w.y.data + previous(w, t) * w.y.step + b * w.y.row)
-                w.gate_rows[n] = w.gates.data + t * w.gates.step + b * w.gates.row
-                n += 1
-        w.points = n
+    cdef walk_table(self, Walk *w, table, char *gates):
+        """Let the points be the rows of the table, at one step, and their gate rows these."""
+        w.T, w.B = 1, table.shape[0]
+        w.points, w.lengths, w.table = w.B, NULL, NULL
+        w.x = as_steps(table[np.newaxis], True)
+        w.y = as_steps(None, True)
+        w.gates.data, w.gates.step, w.gates.row = gates, w.B * self.gate_bytes, self.gate_bytes
 
 
 cdef class StepWalk:
