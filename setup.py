@@ -94,6 +94,7 @@ setup(
             extension("isa", "src/dispatch.c"),
             extension("threads"),
             extension("memory"),
+            extension("arrays"),
             extension("recurrence"),
             extension("matmul"),
             extension("scatter"),

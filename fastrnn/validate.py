@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn._core.arrays import fits
+
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -133,7 +135,7 @@ def array(
     name: str,
     value: Any,
     dtype: Any = None,
-    shape: Sequence[int | str | None] | None = None,
+    shape: tuple[int | str | None, ...] | None = None,
     *,
     unit_stride: bool = True,
 ) -> np.ndarray:
@@ -147,7 +149,7 @@ def array(
         float32 and float64 are kept unless `dtype` says otherwise; integers and bools become float32.
     dtype : dtype, optional
         The dtype of the computation; None keeps the value's own.
-    shape : sequence, optional
+    shape : tuple, optional
         An int is required exactly; None or a letter (the legend's name of the axis) stands for any size.
     unit_stride : bool
         Copy when the last axis is not contiguous and aligned.
@@ -159,6 +161,9 @@ def array(
     ValueError
         Wrong number of axes or wrong size.
     """
+    if shape is not None and fits(value, dtype, shape):  # 0.1 us; what follows, of no use then, takes 0.6
+        fitting: np.ndarray = value
+        return fitting
     if type(value) is np.ndarray:
         result = value
     elif isinstance(value, np.ma.MaskedArray):

@@ -478,7 +478,7 @@ cdef void forward_block(Walk *w, Member m, Py_ssize_t begin, Py_ssize_t end) noe
                 memcpy(w.h_end + b * w.H * w.kernels.itemsize + first, <char *> step.h_next[i] + first, size)
                 if w.c_end != NULL:
                     memcpy(w.c_end + b * w.H * w.kernels.itemsize + first, <char *> c_rows[i] + first, size)
-            if m.parts > 1:
+            if m.parts > 1 and walked < end:  # at the end the whole team meets
                 fr_barrier_wait(w.barrier, m.parts)
 
 
@@ -1115,7 +1115,8 @@ cdef class Recurrence:
         Returns the final states and, when training, the tape BPTT needs.
         """
         cdef Workspace memory = self.take_workspace()
-        cdef Py_ssize_t T = x.shape[0 if time_major else 1], B = x.shape[1 if time_major else 0]
+        cdef Py_ssize_t T = cnp.PyArray_DIM(x, 0 if time_major else 1)
+        cdef Py_ssize_t B = cnp.PyArray_DIM(x, 1 if time_major else 0)
         cdef Py_ssize_t piece, state = self.state_bytes
         cdef Walk w = self.walk(T, B, reverse)
         cdef Tape tape = None
@@ -1153,7 +1154,11 @@ cdef class Recurrence:
         tape = Tape.__new__(Tape)
         tape.memory, tape.recurrence, tape.reverse, tape.time_major = memory, self, reverse, time_major
         tape.x, tape.y, tape.lengths, tape.table = x, y, lengths, self.table if of_table else None
-        tape.h0 = np.zeros((B, self.units), self.dtype) if h0 is None else h0.copy()
+        tape.h0 = matrix(B, self.units, self.type_number)
+        if h0 is None:
+            memset(data(tape.h0), 0, B * self.units * self.kernels.itemsize)
+        else:
+            memcpy(data(tape.h0), data(h0), B * self.units * self.kernels.itemsize)
         tape.kernel, tape.recurrent_kernel = self.kernel, self.recurrent_kernel
         return ends, tape
 
@@ -1199,7 +1204,8 @@ cdef class Recurrence:
         as (2, G.H), and a tuple of those of the initial states.
         """
         cdef Workspace memory = tape.memory
-        cdef Walk w = self.walk(tape.x.shape[0 if tape.time_major else 1], tape.batch, tape.reverse)
+        cdef Walk w = self.walk(cnp.PyArray_DIM(tape.x, 0 if tape.time_major else 1),
+                                cnp.PyArray_DIM(tape.x, 1 if tape.time_major else 0), tape.reverse)
         cdef Py_ssize_t B = w.B, I = self.inputs, H = self.units
         cdef Py_ssize_t vector = self.kernels.vector, real = self.kernels.itemsize, state = self.state_bytes
         cdef Py_ssize_t piece, table_rows, input_panels = (I + vector - 1) // vector

@@ -6,7 +6,7 @@ both directions (`bidirectional`); each direction has one kernel, one recurrent 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,9 +23,16 @@ class Direction:
     """One direction of one level of a stack: its weights, and their packed form as of some version of them."""
 
     def __init__(
-        self, recurrence: Recurrence, kernel: Variable, recurrent_kernel: Variable, bias: Variable | None
+        self,
+        recurrence: Recurrence,
+        kernel: Variable,
+        recurrent_kernel: Variable,
+        bias: Variable | None,
+        reverse: bool,
+        columns: slice,
     ) -> None:
-        self.recurrence = recurrence
+        self.recurrence, self.reverse = recurrence, reverse
+        self.columns = columns  # its own among the outputs of its level
         self.kernel, self.recurrent_kernel, self.bias = kernel, recurrent_kernel, bias
         self.variables = [variable for variable in (kernel, recurrent_kernel, bias) if variable is not None]
         self.packed = -1  # sum of the variables' versions, which only grow
@@ -64,10 +71,10 @@ class Pass:
     """What one training pass keeps for `backward`."""
 
     masked: MaskedRows | None = None
-    table: Variable | None = None  # x is rows of it
 
-    def __init__(self, shape: tuple[int, ...], threads: int) -> None:
+    def __init__(self, shape: tuple[int, ...], threads: int, table: Variable | None) -> None:
         self.shape, self.threads = shape, threads
+        self.table = table  # x is rows of it
         self.tapes: list[list[Tape]] = []  # level by level
         self.drops: list[np.ndarray | None] = []  # the dropout's masks (B, 1, I) of each level's input
 
@@ -192,8 +199,8 @@ class Recurrent(Layer):
         columns = functional.gates[self.cell] * self.units
         for level in range(self.num_layers):
             directions = []
-            for way in ("", "backward_") if self.bidirectional else ("",):
-                prefix = f"level{level}_{way}" if self.num_layers > 1 else way
+            for way, name in enumerate(("", "backward_") if self.bidirectional else ("",)):
+                prefix = f"level{level}_{name}" if self.num_layers > 1 else name
                 kernel = self.add_weight(
                     prefix + "kernel", (inputs, columns), self.kernel_initializer, self.kernel_regularizer
                 )
@@ -205,7 +212,8 @@ class Recurrent(Layer):
                 )
                 bias = self._add_bias(prefix + "bias") if self.use_bias else None
                 recurrence = Recurrence(self.cell, inputs, self.units, self.dtype, self.activation)
-                directions.append(Direction(recurrence, kernel, recurrent_kernel, bias))
+                reverse, own = self.go_backwards != bool(way), slice(way * self.units, (way + 1) * self.units)
+                directions.append(Direction(recurrence, kernel, recurrent_kernel, bias, reverse, own))
             self.levels.append(directions)
             inputs = self.units * len(directions)
         self.built = True
@@ -269,14 +277,13 @@ class Recurrent(Layer):
         inputs = self.levels[0][0].recurrence.inputs
         if table is None:
             x = validate.array("x", x, self.dtype, ("B", "T", inputs))
-        batch, steps = x.shape[:2]
+        shape = x.shape
+        batch, steps = shape[0], shape[1]
         if lengths is not None:
             lengths = validate.lengths(lengths, batch, steps)
         states = self._initial_state(initial_state, batch)
-        kept = Pass((batch, steps, inputs), self.threads) if training else None
-        if kept is not None:
-            kept.table = table
-        ends: list[np.ndarray] = []
+        kept = Pass((batch, steps, inputs), self.threads, table) if training else None
+        ends: tuple[np.ndarray, ...] = ()
         parts, width = functional.states[self.cell], self.units * len(self.levels[0])
         for number, directions in enumerate(self.levels):
             if kept is not None:
@@ -289,17 +296,15 @@ class Recurrent(Layer):
             sequence = None
             if training or self.return_sequences or number + 1 < self.num_layers:
                 sequence = empty_sequence((batch, steps, width), self.dtype)
-            for way, direction in enumerate(directions):
-                begin = len(ends)
+            for direction in directions:
                 half = sequence
                 if sequence is not None and len(directions) > 1:
-                    half = sequence[:, :, way * self.units : (way + 1) * self.units]
-                recurrence, state = direction.load(self.threads), tuple(states[begin : begin + parts])
+                    half = sequence[:, :, direction.columns]
+                recurrence, state = direction.load(self.threads), states[len(ends) : len(ends) + parts]
                 if table is not None:
                     direction.load_table(table, self.threads)
-                reverse, of_table = self.go_backwards != bool(way), table is not None
                 end, tape = recurrence.forward(
-                    x, state, lengths, reverse, False, half, training, self.threads, of_table
+                    x, state, lengths, direction.reverse, False, half, training, self.threads, table is not None
                 )
                 ends += end
                 if kept is not None and tape is not None:
@@ -309,7 +314,7 @@ class Recurrent(Layer):
         if training:
             self.remember(kept)
             self._drops.passes += 1
-            x.flags.writeable = False
+            x.setflags(write=False)
         if self.stateful:
             self.states = tuple([end.copy() for end in ends])
         y = self._output(x, ends)
@@ -358,7 +363,7 @@ class Recurrent(Layer):
         silent: np.ndarray = rows.lengths == 0
         return silent
 
-    def _output(self, sequence: np.ndarray, ends: list[np.ndarray]) -> np.ndarray:
+    def _output(self, sequence: np.ndarray, ends: tuple[np.ndarray, ...]) -> np.ndarray:
         if self.return_sequences:
             return sequence[:, ::-1] if self.go_backwards else sequence
         parts = functional.states[self.cell]
@@ -366,8 +371,8 @@ class Recurrent(Layer):
             return ends[-parts].copy() if self.return_state else ends[-parts]
         return np.concatenate([ends[-2 * parts], ends[-parts]], axis=1)
 
-    def _initial_state(self, value: Any, batch: int) -> Sequence[np.ndarray | None]:
-        """The flat list of initial states, from the argument, the last call, or nothing."""
+    def _initial_state(self, value: Any, batch: int) -> tuple[np.ndarray | None, ...]:
+        """The flat tuple of initial states, from the argument, the last call, or nothing."""
         if value is None:
             if self.states is None:
                 return (None,) * self._state_count()
@@ -471,7 +476,8 @@ class Recurrent(Layer):
         parts, directions = functional.states[self.cell], self.levels[number]
         total: np.ndarray | None = None
         dstart: list[np.ndarray] = []
-        for way, (direction, tape) in enumerate(zip(directions, kept.tapes[number], strict=True)):
+        begin = parts * number * len(directions)
+        for direction, tape in zip(directions, kept.tapes[number], strict=True):
             dx = None
             if need_dx and number == 0 and kept.table is not None:
                 dx = np.empty(kept.table.shape, self.dtype)
@@ -481,12 +487,12 @@ class Recurrent(Layer):
                     dx[...] = 0
             half = dy
             if dy is not None and len(directions) > 1:
-                half = dy[:, :, way * self.units : (way + 1) * self.units]
-            begin = parts * (number * len(directions) + way)
+                half = dy[:, :, direction.columns]
             kernel, recurrent_kernel, bias, starts = direction.recurrence.backward(
                 tape, half, tuple(dends[begin : begin + parts]), dx, kept.threads
             )
             direction.store_gradients(kernel, recurrent_kernel, bias)
+            begin += parts
             dstart += starts
             total = dx if total is None or dx is None else np.add(total, dx, out=total)
         return total, dstart

@@ -1,0 +1,3 @@
+from typing import Any
+
+def fits(value: Any, dtype: Any, shape: tuple[int | str | None, ...]) -> bool: ...
