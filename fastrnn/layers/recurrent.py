@@ -35,6 +35,7 @@ class Direction:
         self.columns = columns  # its own among the outputs of its level
         self.kernel, self.recurrent_kernel, self.bias = kernel, recurrent_kernel, bias
         self.variables = [variable for variable in (kernel, recurrent_kernel, bias) if variable is not None]
+        self.two_biases = bias is not None and len(bias.shape) == 2  # of the input and of the recurrent product
         self.packed = -1  # sum of the variables' versions, which only grow
         self.projected: tuple[Variable, int, int] | None = None
 
@@ -64,7 +65,7 @@ class Direction:
         """Leave the gradients with the variables; bias holds the input's and the recurrent one."""
         self.kernel.grad, self.recurrent_kernel.grad = kernel, recurrent_kernel
         if self.bias is not None:
-            self.bias.grad = functional.bias_gradient(bias, self.bias.shape)
+            self.bias.grad = bias if self.two_biases else bias[0]
 
 
 class Pass:
@@ -176,6 +177,8 @@ class Recurrent(Layer):
         self.num_threads = num_threads
         self.threads = validate.threads(num_threads)
         self.levels: list[list[Direction]] = []
+        # arrays in a state: h (and c) of every direction of every level
+        self._state_count = functional.states[self.cell] * self.num_layers * (2 if self.bidirectional else 1)
         self.states: tuple[np.ndarray, ...] | None = None
         self._drops = RandomMasks(self._rng)
         self.dstate: tuple[np.ndarray, ...] | None = None
@@ -375,14 +378,14 @@ class Recurrent(Layer):
         """The flat tuple of initial states, from the argument, the last call, or nothing."""
         if value is None:
             if self.states is None:
-                return (None,) * self._state_count()
+                return (None,) * self._state_count
             if self.states[0].shape[0] != batch:
                 raise ValueError(
                     f"x must have the batch of the state that {self.name} carries, {self.states[0].shape[0]}, "
                     f"got {batch}; call reset_states() first"
                 )
             return self.states
-        return validate.states("initial_state", value, self._state_count(), batch, self.units, self.dtype)
+        return validate.states("initial_state", value, self._state_count, batch, self.units, self.dtype)
 
     def reset_states(self) -> None:
         """Forget the state a stateful layer carries."""
@@ -398,7 +401,7 @@ class Recurrent(Layer):
         """Carry on from `get_state`."""
         count = len(set(state) - {"dropout"})
         names = [f"state{number}" for number in range(count)]
-        if set(state) != {"dropout", *names} or count not in (0, self._state_count()):
+        if set(state) != {"dropout", *names} or count not in (0, self._state_count):
             raise ValueError(f"{self.name} cannot carry on from {', '.join(sorted(state)) or 'nothing'}")
         parts = [validate.array(name, state[name], self.dtype, ("B", self.units)) for name in names]
         if len({part.shape for part in parts}) > 1:
@@ -406,10 +409,6 @@ class Recurrent(Layer):
             raise ValueError(f"{self.name}: the states must have one batch, got {shapes}")
         self._drops.set_state(self.name, state)
         self.states = tuple(np.array(part) for part in parts) or None
-
-    def _state_count(self) -> int:
-        """Arrays in a state: h (and c) of every direction of every level."""
-        return functional.states[self.cell] * self.num_layers * (2 if self.bidirectional else 1)
 
     def backward(self, dy: Any = None, dstate: Any = None, *, need_dx: bool = True) -> np.ndarray | None:
         """Backpropagation through time, after `forward(..., training=True)`.
@@ -433,7 +432,7 @@ class Recurrent(Layer):
         (kept,) = self.recall()
         batch, steps, _ = kept.shape
         parts, ways = functional.states[self.cell], len(self.levels[0])
-        width, count = self.units * ways, self._state_count()
+        width, count = self.units * ways, self._state_count
         dends = list(validate.states("dstate", dstate, count, batch, self.units, self.dtype))
         if dy is not None:
             shape = (batch, steps, width) if self.return_sequences else (batch, width)
@@ -448,7 +447,7 @@ class Recurrent(Layer):
                 dy = None
             elif self.go_backwards:
                 dy = dy[:, ::-1]
-        dstart: list[np.ndarray] = []
+        dstart: tuple[np.ndarray, ...] = ()
         dx: np.ndarray | None = None
         for number in reversed(range(self.num_layers)):
             dx, starts = self._level_back(number, kept, dy, dends, need_dx or number > 0)
@@ -457,7 +456,7 @@ class Recurrent(Layer):
             if dx is not None and drop is not None:
                 dx *= drop
             dy = dx
-        self.dstate = tuple(dstart)
+        self.dstate = dstart
         return dx if dx is None or kept.masked is None else kept.masked.back(dx)
 
     def _backward_masked(self, dy: np.ndarray, rows: MaskedRows) -> np.ndarray:
@@ -471,18 +470,19 @@ class Recurrent(Layer):
 
     def _level_back(
         self, number: int, kept: Pass, dy: np.ndarray | None, dends: list[np.ndarray | None], need_dx: bool
-    ) -> tuple[np.ndarray | None, list[np.ndarray]]:
+    ) -> tuple[np.ndarray | None, tuple[np.ndarray, ...]]:
         """BPTT of one level: the gradient of its input and of its initial states."""
         parts, directions = functional.states[self.cell], self.levels[number]
+        batch, steps, _ = kept.shape
         total: np.ndarray | None = None
-        dstart: list[np.ndarray] = []
+        dstart: tuple[np.ndarray, ...] = ()
         begin = parts * number * len(directions)
         for direction, tape in zip(directions, kept.tapes[number], strict=True):
             dx = None
             if need_dx and number == 0 and kept.table is not None:
                 dx = np.empty(kept.table.shape, self.dtype)
             elif need_dx:
-                dx = empty_sequence((*kept.shape[:2], direction.recurrence.inputs), self.dtype)
+                dx = empty_sequence((batch, steps, direction.recurrence.inputs), self.dtype)
                 if not tape.full:
                     dx[...] = 0
             half = dy

@@ -270,7 +270,7 @@ class Bidirectional(Wrapper):
         """States of both directions, those of each."""
         if value is None:
             return None, None
-        counts = [self.forward_layer._state_count(), self.backward_layer._state_count()]
+        counts = [self.forward_layer._state_count, self.backward_layer._state_count]
         if not isinstance(value, (tuple, list)) or len(value) != sum(counts):
             came = f"{len(value)} of them" if isinstance(value, (tuple, list)) else type(value).__name__
             raise ValueError(f"{name} must be {sum(counts)} arrays, half of them for each direction, got {came}")
