@@ -98,8 +98,11 @@ cdef double AWAKE_TEAM = 12e-6
 cdef double AWAKE = 200e-6
 cdef double PIECE = 0.03
 cdef double STEP = 1e-7         # of a step besides its arithmetic
-# Seconds of a member's turn with a block of rows, and the turns a member must have for the last one not to matter.
-cdef double TURN = 50e-6
+# Seconds of a member's turn with a block of rows, at least and, where these are enough, at most, since the core that has
+# the next one must fetch the block's states: 250 us are 1 to 3 % better than 50 (LSTM of 256 units, 64 rows). The turns
+# a member must have for the last one not to matter.
+cdef double SHORT_TURN = 50e-6
+cdef double LONG_TURN = 250e-6
 cdef Py_ssize_t TURNS = 16
 cdef Py_ssize_t TURN_ROWS = 8   # a block of fewer is slower: each of its weights serves less
 # Recurrent weights of more bytes than this are better read in shares by the team than whole by each member: measured
@@ -1076,9 +1079,9 @@ cdef class Recurrence:
         if members > 1 and not w.by_units:
             # with a block more than members there is always one to take
             blocks = max(w.blocks, members + 1)
-            turn = max(1, <Py_ssize_t> (TURN * blocks / step))
-            if w.B >= TURN_ROWS * blocks and w.T // turn * blocks >= TURNS * members:
-                w.blocks, w.turn = blocks, turn
+            turn = w.T * blocks // (TURNS * members)
+            if w.B >= TURN_ROWS * blocks and turn >= max(1, <Py_ssize_t> (SHORT_TURN * blocks / step)):
+                w.blocks, w.turn = blocks, max(1, min(turn, <Py_ssize_t> (LONG_TURN * blocks / step)))
             else:
                 w.blocks = (w.blocks + members - 1) // members * members
         rows = max(1, (w.B + w.blocks - 1) // w.blocks)
