@@ -66,6 +66,7 @@ cdef struct Product:
     const void **b_rows
     void **c_rows
     char *seed                  # (P, V): what every row of the product begins with
+    fr_dots last                # the columns after the P panels
     char *outer                 # (P, M, V)
     char *scratch
     Py_ssize_t scratch_bytes    # for each member
@@ -85,6 +86,7 @@ cdef void product_team(void *context, int member, int members) noexcept nogil:
     cdef Product *q = <Product *> context
     cdef Py_ssize_t i = q.rows * member // members, end = q.rows * (member + 1) // members
     cdef Py_ssize_t block = max(BLOCK_LEAST, BLOCK_BYTES // max(1, q.K * q.kernels.itemsize))
+    cdef fr_dots last = q.last
     cdef fr_product d
     d.p0 = 0
     d.p1 = q.P
@@ -106,6 +108,9 @@ cdef void product_team(void *context, int member, int members) noexcept nogil:
         d.a = q.a_rows + i
         d.c = q.c_rows + i
         q.kernels.product(&d)
+        if last.N > 0:  # while the rows are in cache
+            last.r0, last.r1 = i, i + d.rows
+            q.kernels.dots(&last)
         i += d.rows
 
 
@@ -180,14 +185,20 @@ cdef bint few_columns(Py_ssize_t N, Py_ssize_t K, Py_ssize_t V):
     return N == 1 or 2 * N * (K + 12 * V) <= K * V
 
 
-cdef dots(a, b, out, int threads, row):
+cdef fr_dots dots_of(a, b, out, row):
     """out = a.b^T + row, b (N, K)."""
+    cdef fr_dots d
+    d.r0, d.r1, d.K, d.N = 0, a.shape[0], a.shape[1], b.shape[0]
+    d.a, d.b, d.c = cnp.PyArray_DATA(a), cnp.PyArray_DATA(b), cnp.PyArray_DATA(out)
+    d.a_row, d.b_row, d.c_row = row_stride(a), row_stride(b), row_stride(out)
+    d.seed = NULL if row is None else cnp.PyArray_DATA(row)
+    return d
+
+
+cdef dots(a, b, out, int threads, row):
     cdef Narrow q
     q.kernels = kernels(out.dtype.itemsize)
-    q.dots.r1, q.dots.K, q.dots.N = a.shape[0], a.shape[1], b.shape[0]
-    q.dots.a, q.dots.b, q.dots.c = cnp.PyArray_DATA(a), cnp.PyArray_DATA(b), cnp.PyArray_DATA(out)
-    q.dots.a_row, q.dots.b_row, q.dots.c_row = row_stride(a), row_stride(b), row_stride(out)
-    q.dots.seed = NULL if row is None else cnp.PyArray_DATA(row)
+    q.dots = dots_of(a, b, out, row)
     threads = narrow_members(out, q.dots.K, threads)
     with nogil:
         run_team(dots_team, &q, threads)
@@ -219,7 +230,7 @@ cdef rows_of_transpose(b):
 cdef bint narrow(a, b, bint transpose_a, bint transpose_b, out, int threads, row):
     """The product, if it has a narrow side: False if it has none, and nothing is done."""
     cdef Py_ssize_t rows = out.shape[0], N = out.shape[1], K = a.shape[0] if transpose_a else a.shape[1]
-    cdef Py_ssize_t V = kernels(out.dtype.itemsize).vector, tail = N % V
+    cdef Py_ssize_t V = kernels(out.dtype.itemsize).vector
     if K == 0:
         return False
     if not transpose_a:
@@ -227,11 +238,6 @@ cdef bint narrow(a, b, bint transpose_a, bint transpose_b, out, int threads, row
             spread(a, rows_of_transpose(b) if transpose_b else b, False, out, threads, row)
         elif few_columns(N, K, V):
             dots(a, b if transpose_b else rows_of_transpose(b), out, threads, row)
-        elif N > V and tail and few_columns(tail, K, V):  # the last panel would be almost empty
-            last = b[N - tail:] if transpose_b else np.ascontiguousarray(b[:, N - tail:].T)
-            dots(a, last, out[:, N - tail:], threads, None if row is None else row[N - tail:])
-            own(a, b[:N - tail] if transpose_b else b[:, :N - tail], False, transpose_b, out[:, :N - tail], threads,
-                None if row is None else row[:N - tail])
         else:
             return False
         return True
@@ -256,7 +262,7 @@ def own(a, b, bint transpose_a, bint transpose_b, out, int threads, row=None):
     """
     cdef Product q
     cdef Memory memory = Memory()
-    cdef Py_ssize_t real, packed, V
+    cdef Py_ssize_t real, packed, tail, V
     cdef char *room
     cdef int order = 0
     if transpose_a and transpose_b:
@@ -286,6 +292,12 @@ def own(a, b, bint transpose_a, bint transpose_b, out, int threads, row=None):
         q.kernels.unpack(cnp.PyArray_DATA(out), cnp.PyArray_STRIDES(out)[0] // real, q.outer, q.rows, q.N, 1, &order,
                          1, 0, 0, q.rows)
         return out
+    q.last.N = 0
+    tail = q.N % V
+    if q.N > V and tail and few_columns(tail, q.K, V):  # the last panel would be almost empty
+        q.N, q.P = q.N - tail, q.P - 1
+        last = b[q.N:] if transpose_b else np.ascontiguousarray(b[:, q.N:].T)
+        q.last = dots_of(a, last, out[:, q.N:], None if row is None else row[q.N:])
     packed = q.P * V * q.K * real
     room = memory.reserve(packed + q.P * V * real + 2 * q.rows * sizeof(void *))
     q.packed, q.seed = room, room + packed

@@ -518,6 +518,7 @@ cdef void bptt_block(Walk *w, Member m, Py_ssize_t end, Py_ssize_t begin) noexce
     cdef row_out *ahead_rows[FR_AHEAD]
     cdef fr_step step
     cdef fr_product ended
+    memset(step.ahead, 0, sizeof(step.ahead))
     for i in range(FR_AHEAD):
         ahead_rows[i] = take_list(&m, m.count)
     state_list(dh_rows, w.dh, w.state_bytes, m.rows, m.count)
@@ -585,7 +586,8 @@ cdef void bptt_block(Walk *w, Member m, Py_ssize_t end, Py_ssize_t begin) noexce
         if m.parts > 1:
             fetch(after_rows, n_after, w.gate_bytes)
         ahead(w, &step.ahead[0], ahead_rows[0], &w.dy, walked - 1, m.rows, n, vector * real)
-        ahead(w, &step.ahead[1], ahead_rows[1], &w.y, walked - 2, m.rows, n, vector * real)
+        if w.cells.data == NULL:  # an LSTM's equations read no outputs
+            ahead(w, &step.ahead[1], ahead_rows[1], &w.y, walked - 2, m.rows, n, vector * real)
         ahead(w, &step.ahead[2], ahead_rows[2], &w.gates, walked - 1, m.rows, n, cell.slots * vector * real)
         ahead(w, &step.ahead[3], ahead_rows[3], &w.cells, walked - 2, m.rows, n, vector * real)
         cell.backward(&step)
