@@ -98,8 +98,8 @@ cdef double AWAKE_TEAM = 12e-6
 cdef double AWAKE = 200e-6
 cdef double PIECE = 0.03
 cdef double STEP = 1e-7         # of a step besides its arithmetic
-# Seconds of a member's turn with a block of rows, at least and, where these are enough, at most, since the core that has
-# the next one must fetch the block's states: 250 us are 1 to 3 % better than 50 (LSTM of 256 units, 64 rows). The turns
+# Seconds of a member's turn with a block of rows, at least and, where turns are many, at most: the core that has the
+# next one must fetch the block's states, and 250 us are 1 to 3 % better than 50 (LSTM of 256 units, 64 rows). The turns
 # a member must have for the last one not to matter.
 cdef double SHORT_TURN = 50e-6
 cdef double LONG_TURN = 250e-6
