@@ -52,6 +52,7 @@ LIMITS = {
         "MKL_ENABLE_INSTRUCTIONS": "AVX2",
     },
     "avx512": {"FASTRNN_ISA": "avx512"},
+    "avx512_bf16": {"FASTRNN_ISA": "avx512_bf16"},
 }
 XLA_LIMITS = {"avx2": " --xla_cpu_max_isa=AVX2"}
 

@@ -18,10 +18,21 @@
 enum { HAS_BFLOAT16 = sizeof(real) == sizeof(float), PAIR = 2 };
 
 typedef uint32_t lanes __attribute__((vector_size(VECTOR_BYTES)));
+typedef uint16_t halves __attribute__((vector_size(VECTOR_BYTES / 2), aligned(2), may_alias));
 
 INLINE vec low_half(vec pair) { return (vec)((lanes)pair << 16); }
 INLINE vec high_half(vec pair) { return (vec)((lanes)pair & 0xFFFF0000u); }
 INLINE vec pair_of(vec low, vec high) { return (vec)((lanes)low >> 16 | (lanes)high); }
+
+/* Does a multiply-add take pairs as they are? Their sums are then the instruction's, with roundings of its own. */
+#if defined(__AVX512BF16__) && !defined(FR_DOUBLE)
+enum { DOTS = 1 };
+INLINE vec dot_pairs(vec a, vec b, vec c) { return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b); }
+#else
+enum { DOTS = 0 };
+INLINE vec dot_pairs(vec a, vec b, vec c)
+{ return fma_(high_half(a), high_half(b), fma_(low_half(a), low_half(b), c)); }
+#endif
 
 /* x to the nearest bfloat16, of two the even one; NaN stays NaN, whatever bits make it one */
 INLINE vec round_bfloat16(vec x)
@@ -57,12 +68,16 @@ INLINE fr_product with_rounded_rows(const fr_product *d)
 
     for (ptrdiff_t r = 0; r < d->rows; r++, row += rounded_bytes(K)) {
         const real *from = (const real *)d->a[r] + d->a_first;
-        real *to = (real *)row;
-        for (ptrdiff_t s = 0; s < d->segments; s++, from += d->stride, to += d->length) {
-            ptrdiff_t k = 0;
-            for (; k + V <= d->length; k += V) store(to + k, round_bfloat16(load(from + k)));
-            if (k < d->length) store_tail(to + k, round_bfloat16(load_tail(from + k, d->length - k)), d->length - k);
-        }
+        ptrdiff_t to = 0;
+        for (ptrdiff_t s = 0; s < d->segments; s++, from += d->stride, to += d->length)
+            for (ptrdiff_t k = 0; k < d->length; k += V) {
+                const ptrdiff_t left = d->length - k;
+                const vec x = round_bfloat16(left < V ? load_tail(from + k, left) : load(from + k));
+                if (DOTS)
+                    *(halves *)((uint16_t *)row + to + k) = __builtin_convertvector((lanes)x >> 16, halves);
+                else
+                    store((real *)row + to + k, x);
+            }
         rows[r] = row;
     }
     rounded.a = rows;

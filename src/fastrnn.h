@@ -234,5 +234,6 @@ typedef struct {
 } fr_isa;
 extern const fr_isa fr_isas[];          /* lowest first, ends with name NULL; only those compiled in */
 int fr_isa_supported(const char *name); /* does this processor have it? */
+int fr_isa_pays(const char *name);      /* is it then the better for being higher? */
 
 #endif

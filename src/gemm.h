@@ -58,6 +58,17 @@ INLINE void product_tile(const int PAIRS, const int R, const int G, const int PA
     }
     for (ptrdiff_t s = 0; s < d->segments; s++) {
         ptrdiff_t k = 0;
+        for (; PAIRS && DOTS && k < d->length; k += PAIR) {
+            vec w[MAX_VECTORS];
+            EACH(v, N) w[v] = load(b + v / G * panel_size + v % G * V);
+            __builtin_prefetch(ahead, 0, 2);
+            ahead += LINE;
+            EACH(r, R) {
+                const vec x = all(a[r][k / PAIR]);
+                EACH(v, N) acc[r][v] = dot_pairs(x, w[v], acc[r][v]);
+            }
+            b += G * V;
+        }
         for (; PAIRS && k + PAIR <= d->length; k += PAIR) {
             vec pair[MAX_VECTORS];
             __builtin_prefetch(ahead, 0, 2);
@@ -247,7 +258,7 @@ static void product_walk(const fr_product *d, finish_fn finish, const fr_step *s
 {
     fr_product rounded;
     if (HAS_BFLOAT16 && d->scratch) rounded = with_rounded_rows(d), d = &rounded;
-    real *kept = HAS_BFLOAT16 && d->rows > MAX_ROWS ? d->scratch : NULL;
+    real *kept = HAS_BFLOAT16 && !DOTS && d->rows > MAX_ROWS ? d->scratch : NULL;
     const ptrdiff_t pair = HAS_BFLOAT16 && d->scratch ? PAIR : 1; /* k in a row of b */
     const ptrdiff_t stretch = kept ? KEPT_BYTES : d->gates > 1 ? STRETCH_GATES : STRETCH_ALONE;
     for (ptrdiff_t left = d->p1 - d->p0, panels; left > 0; left -= panels) {
@@ -271,7 +282,7 @@ static void product_walk(const fr_product *d, finish_fn finish, const fr_step *s
             const int last = done + count == total;
             if (d->segments == 1) {
                 part.length = last ? d->length - done * pair : count * pair;
-                part.a_first = d->a_first + done * pair;
+                part.a_first = d->a_first + (DOTS ? done : done * pair);
             } else {
                 part.segments = count;
                 part.a_first = d->a_first + done * d->stride;

@@ -178,6 +178,7 @@ cdef extern from "fastrnn.h" nogil:
 
     const fr_isa fr_isas[]
     bint fr_isa_supported(const char *name)
+    bint fr_isa_pays(const char *name)
 
 cdef extern from "barrier.h" nogil:
     ctypedef struct fr_barrier:

@@ -80,6 +80,7 @@ cdef enum:
 # activations a second. Only the choice of a team rests on it.
 cdef double RATE = 2e11
 cdef double STREAM = 1e11
+cdef double STREAM_BFLOAT16 = 6e10  # bounded by what makes reals of them: 80 alone, from the second-level cache
 cdef double ACTIVATIONS_RATE = 4e9
 # Seconds, guesses both: a pass shorter than TEAM is not worth a second thread, nor a step shorter than SPLIT for each
 # member a barrier. A piece of a walk ends after PIECE for Ctrl-C.
@@ -991,7 +992,8 @@ cdef class Recurrence:
         cdef double chunk = max(1, min(T, CHUNK_ROWS // max(1, B)))
         cdef double weights = self.padded(self.units) + self.padded(self.inputs) / chunk
         cdef double activations = B * self.units * (self.cell.slots + 1)
-        return STEP + max(operations / RATE, weights / STREAM) + activations / ACTIVATIONS_RATE
+        cdef double stream = STREAM_BFLOAT16 if self.bfloat16 else STREAM
+        return STEP + max(operations / RATE, weights / stream) + activations / ACTIVATIONS_RATE
 
     cdef Py_ssize_t plan(self, Walk *w, Workspace memory, lengths, int threads, double team) except -1:
         """Choose the team, the blocks and the chunk, and make room for the lists; returns the steps of a piece.
