@@ -16,6 +16,7 @@ from helpers import CELLS, Problem, Results, assert_close, assert_same_bits, cas
 
 from fastrnn import functional, models, optimizers, reference
 from fastrnn._core import isa
+from fastrnn.io import keras_config
 from fastrnn.layers import GRU, LSTM, Bidirectional, Dense, Embedding, SimpleRNN
 from fastrnn.reference import round_bfloat16
 
@@ -383,6 +384,12 @@ def test_config_copies_and_files(tmp_path: Any) -> None:
     plain.set_weights(model.get_weights())
     gap = np.abs(plain.predict(x) - y).max()
     assert 0 < gap < 0.02 * np.abs(y).max()
+
+
+def test_keras_is_not_told() -> None:
+    layer = make("gru")
+    ((value, _),) = keras_config.described(layer)
+    assert "compute_dtype" not in str(value)
 
 
 def test_a_model_learns() -> None:
