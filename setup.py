@@ -19,10 +19,11 @@ ISA_FLAGS = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
     ISA_FLAGS["avx2"] = ["-mavx2", "-mfma"]
     ISA_FLAGS["avx512"] = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"]
-    # where the compiler knows it; it changes products with weights in bfloat16, which are float32's
+    # where the compiler knows them; they change products with weights in bfloat16, which are float32's
     ISA_FLAGS["avx512_bf16"] = [*ISA_FLAGS["avx512"], "-mavx512bf16"]
+    ISA_FLAGS["amx"] = [*ISA_FLAGS["avx512_bf16"], "-mamx-tile", "-mamx-bf16"]
 DTYPES = {"f32": [], "f64": [("FR_DOUBLE", None)]}
-FLOAT32_ALONE = ("avx512_bf16",)
+FLOAT32_ALONE = ("avx512_bf16", "amx")
 
 DIRECTIVES = {
     "language_level": 3,

@@ -53,6 +53,7 @@ LIMITS = {
     },
     "avx512": {"FASTRNN_ISA": "avx512"},
     "avx512_bf16": {"FASTRNN_ISA": "avx512_bf16"},
+    "amx": {"FASTRNN_ISA": "amx"},
 }
 XLA_LIMITS = {"avx2": " --xla_cpu_max_isa=AVX2"}
 

@@ -24,15 +24,24 @@ INLINE vec low_half(vec pair) { return (vec)((lanes)pair << 16); }
 INLINE vec high_half(vec pair) { return (vec)((lanes)pair & 0xFFFF0000u); }
 INLINE vec pair_of(vec low, vec high) { return (vec)((lanes)low >> 16 | (lanes)high); }
 
-/* Does a multiply-add take pairs as they are? Their sums are then the instruction's, with roundings of its own. */
-#if defined(__AVX512BF16__) && !defined(FR_DOUBLE)
-enum { DOTS = 1 };
-INLINE vec dot_pairs(vec a, vec b, vec c) { return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b); }
+/* Do multiply-adds take pairs as they are? Their sums are then the instruction's, with roundings of its own. */
+enum {
+#if (defined(__AVX512BF16__) || defined(FR_EMULATE_TILES)) && !defined(FR_DOUBLE)
+    DOTS = 1
 #else
-enum { DOTS = 0 };
-INLINE vec dot_pairs(vec a, vec b, vec c)
-{ return fma_(high_half(a), high_half(b), fma_(low_half(a), low_half(b), c)); }
+    DOTS = 0
 #endif
+};
+
+/* a . b + c of both halves */
+INLINE vec dot_pairs(vec a, vec b, vec c)
+{
+#if defined(__AVX512BF16__) && !defined(FR_DOUBLE)
+    return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
+#else
+    return fma_(high_half(a), high_half(b), fma_(low_half(a), low_half(b), c));
+#endif
+}
 
 /* x to the nearest bfloat16, of two the even one; NaN stays NaN, whatever bits make it one */
 INLINE vec round_bfloat16(vec x)

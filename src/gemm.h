@@ -10,6 +10,7 @@
 #ifndef FASTRNN_GEMM_H
 #define FASTRNN_GEMM_H
 
+#include "amx.h"
 #include "bfloat16.h"
 #include "fastrnn.h"
 #include "vector.h"
@@ -250,6 +251,38 @@ INLINE void product_rows(const fr_product *d, ptrdiff_t p, ptrdiff_t panels, fin
     }
 }
 
+/* All tiles of a product with weights in bfloat16 on AMX. Of rows dealt evenly the first may be one fewer than the
+ * tiles are shaped for: they read a row of the next one then, and leave its sums alone. */
+static void tiled_walk(const fr_product *d, finish_fn finish, const fr_step *step)
+{
+    const ptrdiff_t tiles = (d->rows + TILE_ROWS - 1) / TILE_ROWS, pairs = (d->length + 1) / PAIR;
+    if (tiles == 0) return;
+    tiles_shape((d->rows + tiles - 1) / tiles, pairs % TILE_PAIRS);
+    for (ptrdiff_t left = d->p1 - d->p0, panels; left > 0; left -= panels) {
+        panels = tiled_panels(d->gates, left);
+        const ptrdiff_t p = d->from_end ? d->p0 + left - panels : d->p1 - left;
+        fr_product part = *d;
+        ptrdiff_t done = 0;
+        do {
+            const int last = pairs - done <= TILE_STRETCH;
+            part.length = last ? d->length - done * PAIR : TILE_STRETCH * PAIR;
+            part.a_first = done;
+            part.b = (const real *)d->b + done * d->gates * V;
+            if (done > 0) part.seed = NULL, part.seeds = NULL;
+            for (ptrdiff_t t = 0, r = 0, rows; t < tiles; t++, r += rows) {
+                rows = (d->rows - r) / (tiles - t);
+                tile_group(&part, r, rows, p, panels);
+                if (last && finish) {
+                    ask_ahead(step, r, r + rows, p, p + panels);
+                    finish(step, r, r + rows, p, p + panels);
+                }
+            }
+            done += TILE_STRETCH;
+        } while (done < pairs);
+    }
+    tiles_end();
+}
+
 /* All tiles of a product. Panels outside, rows inside: a panel is read from far away once, in stretches of K that stay
  * in a near cache while all rows use them, each continuing the one before. The processor foresees too little of them:
  * asked for in time, an operand of 3 MB, for 20 rows, came from the third level with 0.89 instead of 0.70 of the peak
@@ -257,7 +290,13 @@ INLINE void product_rows(const fr_product *d, ptrdiff_t p, ptrdiff_t panels, fin
 static void product_walk(const fr_product *d, finish_fn finish, const fr_step *step)
 {
     fr_product rounded;
-    if (HAS_BFLOAT16 && d->scratch) rounded = with_rounded_rows(d), d = &rounded;
+    if (HAS_BFLOAT16 && d->scratch) {
+        rounded = with_rounded_rows(d), d = &rounded;
+        if (TILES) {
+            tiled_walk(d, finish, step);
+            return;
+        }
+    }
     real *kept = HAS_BFLOAT16 && !DOTS && d->rows > MAX_ROWS ? d->scratch : NULL;
     const ptrdiff_t pair = HAS_BFLOAT16 && d->scratch ? PAIR : 1; /* k in a row of b */
     const ptrdiff_t stretch = kept ? KEPT_BYTES : d->gates > 1 ? STRETCH_GATES : STRETCH_ALONE;
