@@ -35,7 +35,8 @@ INLINE int tile_rows(int n)
 }
 
 /* one tile: rows [r0, r0 + R), panels [p, p + PANELS), which begin at b, panel_size apart, reals or PAIRS of bfloat16:
- * these it leaves in `kept`, if any, as reals. With each row of b it asks for one more line from `ahead` on. */
+ * these it leaves in `kept`, if any, as reals. With each k it asks for one more line from `ahead` on, with each pair
+ * where G = 1: there are no more. */
 INLINE void product_tile(const int PAIRS, const int R, const int G, const int PANELS, const fr_product *d, ptrdiff_t r0,
                          ptrdiff_t p, const real *b, ptrdiff_t panel_size, const char *ahead, real *kept)
 {
@@ -62,8 +63,10 @@ INLINE void product_tile(const int PAIRS, const int R, const int G, const int PA
         for (; PAIRS && DOTS && k < d->length; k += PAIR) {
             vec w[MAX_VECTORS];
             EACH(v, N) w[v] = load(b + v / G * panel_size + v % G * V);
-            __builtin_prefetch(ahead, 0, 2);
-            ahead += LINE;
+            EACH(half, G > 1 ? PAIR : 1) {
+                __builtin_prefetch(ahead, 0, 2);
+                ahead += LINE;
+            }
             EACH(r, R) {
                 const vec x = all(a[r][k / PAIR]);
                 EACH(v, N) acc[r][v] = dot_pairs(x, w[v], acc[r][v]);
@@ -72,10 +75,12 @@ INLINE void product_tile(const int PAIRS, const int R, const int G, const int PA
         }
         for (; PAIRS && k + PAIR <= d->length; k += PAIR) {
             vec pair[MAX_VECTORS];
-            __builtin_prefetch(ahead, 0, 2);
-            ahead += LINE;
             EACH(half, PAIR) {
                 vec w[MAX_VECTORS];
+                if (G > 1 || half == 0) {
+                    __builtin_prefetch(ahead, 0, 2);
+                    ahead += LINE;
+                }
                 EACH(v, N) {
                     if (half == 0 || again) pair[v] = load_again(b + v / G * panel_size + v % G * V);
                     w[v] = half ? high_half(pair[v]) : low_half(pair[v]);
