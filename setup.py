@@ -19,7 +19,11 @@ ISA_FLAGS = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
     ISA_FLAGS["avx2"] = ["-mavx2", "-mfma"]
     ISA_FLAGS["avx512"] = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"]
+    # where the compiler knows them; they change products with weights in bfloat16, which are float32's
+    ISA_FLAGS["avx512_bf16"] = [*ISA_FLAGS["avx512"], "-mavx512bf16"]
+    ISA_FLAGS["amx"] = [*ISA_FLAGS["avx512_bf16"], "-mamx-tile", "-mamx-bf16"]
 DTYPES = {"f32": [], "f64": [("FR_DOUBLE", None)]}
+FLOAT32_ALONE = ("avx512_bf16", "amx")
 
 DIRECTIVES = {
     "language_level": 3,
@@ -35,8 +39,12 @@ class BuildKernels(build_ext):
     """Compiles kernels.c per ISA and dtype before the module that holds them, and finds out about OpenMP."""
 
     def build_extensions(self):
+        for isa in FLOAT32_ALONE:
+            if isa in ISA_FLAGS and not self.compiles(ISA_FLAGS[isa]):
+                del ISA_FLAGS[isa]
         openmp = self.openmp_flags()
         for extension in self.extensions:
+            extension.define_macros += [(f"FR_HAVE_{isa.upper()}", None) for isa in ISA_FLAGS if isa != "baseline"]
             extension.extra_compile_args = [*extension.extra_compile_args, *openmp]
             extension.extra_link_args = [*extension.extra_link_args, *openmp]
         super().build_extensions()
@@ -51,6 +59,8 @@ class BuildKernels(build_ext):
         objects = []
         for isa, isa_flags in ISA_FLAGS.items():
             for dtype, macros in DTYPES.items():
+                if dtype != "f32" and isa in FLOAT32_ALONE:
+                    continue
                 objects += self.compiler.compile(
                     ["src/kernels.c"],
                     output_dir=str(Path(self.build_temp) / f"{dtype}_{isa}"),
@@ -60,15 +70,19 @@ class BuildKernels(build_ext):
                 )
         return objects
 
+    def compiles(self, flags, text="int main(void) { return 0; }\n"):
+        """Can this compiler build and link the program with these flags?"""
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text(text)
+            compiler = [*self.compiler.compiler_so[:1], str(source), *flags, "-o", str(Path(folder, "probe"))]
+            return subprocess.run(compiler, capture_output=True, check=False).returncode == 0
+
     def openmp_flags(self):
         """-fopenmp if this compiler can build and link with it; FASTRNN_OPENMP=0 builds without."""
         if os.environ.get("FASTRNN_OPENMP") == "0":
             return []
-        with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder, "probe.c")
-            source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
-            compiler = [*self.compiler.compiler_so[:1], str(source), "-fopenmp", "-o", str(Path(folder, "probe"))]
-            found = subprocess.run(compiler, capture_output=True, check=False).returncode == 0
+        found = self.compiles(["-fopenmp"], "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
         if not found:
             print("fastrnn: no OpenMP with this compiler; the build will run on one thread", file=sys.stderr)
         return ["-fopenmp"] if found else []
@@ -80,10 +94,7 @@ def extension(name, *sources):
         [f"fastrnn/_core/{name}.pyx", *sources],
         include_dirs=["src", numpy.get_include()],
         depends=[*map(str, Path("src").glob("*.h")), "src/kernels.c"],
-        define_macros=[
-            ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
-            *((f"FR_HAVE_{isa.upper()}", None) for isa in ISA_FLAGS if isa != "baseline"),
-        ],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=["-O3", "-ffp-contract=off", "-fno-math-errno", "-g0"],
     )
 

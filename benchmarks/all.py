@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
-from . import breakdown, conditions, curves, memory, options, peers, report, roofline
+from . import bfloat16, breakdown, conditions, curves, memory, options, peers, report, roofline
 from .shapes import select
 from .tables import paragraph
 
@@ -40,6 +40,7 @@ PARTS: dict[str, ModuleType] = {
     "curves": curves,
     "breakdown": breakdown,
     "memory": memory,
+    "bfloat16": bfloat16,
     "roofline": roofline,
 }
 PICTURES = {"peers": "ratios.png", "curves": "curves.png"}

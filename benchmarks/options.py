@@ -16,7 +16,7 @@ from .shapes import INFERENCE, TRAINING, select
 LIBRARIES = ("fastrnn", "torch", "onnxruntime", "openvino", "jax", "tensorflow", "numpy")
 OWN = ("fastrnn", "numpy")  # these run under the driver's interpreter unless told otherwise
 DTYPES = ("float32", "float64")
-ISAS = ("baseline", "avx2", "avx512")
+ISAS = ("baseline", "avx2", "avx512", "avx512_bf16", "amx")
 QUICK = {"rounds": 3, "seconds": 0.3, "burst": 0.002}
 
 

@@ -52,6 +52,8 @@ LIMITS = {
         "MKL_ENABLE_INSTRUCTIONS": "AVX2",
     },
     "avx512": {"FASTRNN_ISA": "avx512"},
+    "avx512_bf16": {"FASTRNN_ISA": "avx512_bf16"},
+    "amx": {"FASTRNN_ISA": "amx"},
 }
 XLA_LIMITS = {"avx2": " --xla_cpu_max_isa=AVX2"}
 
@@ -84,7 +86,10 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """One library at one thread count in a process of its own, stopped except while it is asked."""
+    """One library at one thread count in a process of its own, stopped except while it is asked.
+
+    LIBRARY@DTYPE is a library that computes in another dtype than that of the arrays it is given.
+    """
 
     def __init__(
         self,
@@ -96,9 +101,10 @@ class Worker:
         isa: str | None = None,
     ) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile()
+        library, _, own = library.partition("@")
         try:
             self.process = subprocess.Popen(
-                [python, "-m", module, library, str(threads), dtype],
+                [python, "-m", module, library, str(threads), own or dtype],
                 cwd=ROOT,
                 env=environment(threads, isa),
                 stdin=subprocess.PIPE,

@@ -64,6 +64,7 @@ def _prepare(
     activation: str,
     time_major: bool,
     num_threads: int | None,
+    compute_dtype: str | None,
 ) -> tuple[Recurrence, np.ndarray, tuple[np.ndarray | None, ...], np.ndarray | None, tuple[int, ...] | None, int]:
     """Validate everything a pass takes, and pack its weights."""
     cell = validate.choice("cell", cell, tuple(CELLS))
@@ -88,7 +89,8 @@ def _prepare(
         bias, bias_shape = np.ascontiguousarray(bias), bias.shape
     state = validate.states("initial_state", initial_state, states[cell], batch, units, dtype)
     valid = validate.lengths(lengths, batch, steps)
-    recurrence = Recurrence(cell, inputs, units, dtype, activation)
+    compute_dtype = validate.compute_dtype(compute_dtype, dtype)
+    recurrence = Recurrence(cell, inputs, units, dtype, activation, compute_dtype == "bfloat16")
     recurrence.load(kernel, recurrent_kernel, bias, threads)
     return recurrence, x, state, valid, bias_shape, threads
 
@@ -107,6 +109,7 @@ def forward(
     time_major: bool = False,
     return_sequences: bool = True,
     num_threads: int | None = None,
+    compute_dtype: str | None = None,
     out: np.ndarray | None = None,
 ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
     """Run one recurrent layer over its input, for inference.
@@ -133,6 +136,9 @@ def forward(
         Give all outputs; False gives the last valid one, (B, H).
     num_threads : int, optional
         Default: FASTRNN_NUM_THREADS, OMP_NUM_THREADS, or the usable cores. The result does not depend on it.
+    compute_dtype : "bfloat16", optional
+        What the weights, and what they are multiplied by, are rounded to in products, for float32 alone: see
+        `fastrnn.layers.Recurrent`. Default: x's dtype.
     out : ndarray, optional
         Where y goes: its exact shape and dtype.
 
@@ -148,7 +154,17 @@ def forward(
         Naming the argument, the rule and what came.
     """
     recurrence, x, state, valid, _, threads = _prepare(
-        cell, x, kernel, recurrent_kernel, bias, initial_state, lengths, activation, time_major, num_threads
+        cell,
+        x,
+        kernel,
+        recurrent_kernel,
+        bias,
+        initial_state,
+        lengths,
+        activation,
+        time_major,
+        num_threads,
+        compute_dtype,
     )
     shape = (*x.shape[:2], recurrence.units)
     if not return_sequences:
@@ -184,6 +200,7 @@ def forward_train(
     time_major: bool = False,
     return_sequences: bool = True,
     num_threads: int | None = None,
+    compute_dtype: str | None = None,
 ) -> tuple[np.ndarray, tuple[np.ndarray, ...], Tape]:
     """Run one recurrent layer and keep what BPTT needs; the arguments are those of `forward`.
 
@@ -197,7 +214,17 @@ def forward_train(
         (S: SimpleRNN 1, GRU 4, LSTM 5).
     """
     recurrence, x, state, valid, bias_shape, threads = _prepare(
-        cell, x, kernel, recurrent_kernel, bias, initial_state, lengths, activation, time_major, num_threads
+        cell,
+        x,
+        kernel,
+        recurrent_kernel,
+        bias,
+        initial_state,
+        lengths,
+        activation,
+        time_major,
+        num_threads,
+        compute_dtype,
     )
     y = empty_sequence((*x.shape[:2], recurrence.units), x.dtype)
     ends, tape = recurrence.forward(x, state, valid, reverse, time_major, y, True, threads)

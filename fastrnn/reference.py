@@ -31,6 +31,19 @@ def sigmoid(x: Array) -> Array:
     return result
 
 
+def round_bfloat16(x: Array) -> Array:
+    """x to the nearest bfloat16, of two the even one, in x's dtype: of float64 its float32. NaN and infinities stay."""
+    bits = np.asarray(x, np.float32).view(np.uint32).astype(np.uint64)
+    nearest = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000
+    rounded: Array = np.where(np.isnan(x), x, nearest.astype(np.uint32).view(np.float32))
+    return rounded.astype(x.dtype)
+
+
+def exactly(x: Array) -> Array:
+    """x, unrounded."""
+    return x
+
+
 class Activation(NamedTuple):
     """An activation and its derivative, the latter as a function of the activation's own output."""
 
@@ -171,6 +184,7 @@ class Tape(NamedTuple):
     recurrent_kernel: Array
     bias: Array | None
     steps: list[Step]
+    rounded: Callable[[Array], Array]
 
 
 def forward(
@@ -184,6 +198,7 @@ def forward(
     lengths: Any = None,
     reverse: bool = False,
     activation: str = "tanh",
+    compute_dtype: str | None = None,
 ) -> tuple[Array, State, Tape]:
     """Run a cell over sequences.
 
@@ -208,6 +223,9 @@ def forward(
         Walk from the last (valid) step to the first. Outputs stay at the step they belong to.
     activation : {"tanh", "relu", "linear"}
         For "simple_rnn"; the gated cells know "tanh" alone.
+    compute_dtype : "bfloat16", optional
+        Both operands of every product with a kernel are rounded to it, here and on the way back; the gradients of the
+        kernels are those of unrounded operands.
 
     Returns
     -------
@@ -227,6 +245,9 @@ def forward(
     f = ACTIVATIONS[validate.choice("activation", activation, the.activations)]
     x = validate.array("x", x, shape=("B", "T", "I"))
     B, T = x.shape[:2]
+    rounded = exactly
+    if compute_dtype is not None:
+        rounded = {"bfloat16": round_bfloat16}[validate.choice("compute_dtype", compute_dtype, ("bfloat16",))]
     R = validate.array("recurrent_kernel", recurrent_kernel, x.dtype, ("H", "G*H"))
     H = R.shape[0]
     R = validate.array("recurrent_kernel", R, x.dtype, (H, the.gates * H))
@@ -245,14 +266,14 @@ def forward(
     for t in reversed(range(T)) if reverse else range(T):
         rows = t < lengths
         before = tuple(s[rows] for s in state)
-        a = x[rows, t] @ W + bx
-        u = before[0] @ R + bh
+        a = rounded(x[rows, t]) @ rounded(W) + bx
+        u = rounded(before[0]) @ rounded(R) + bh
         after, saved = the.forward(a, u, before, f)
         steps.append(Step(t, rows, before[0], saved))
         for s, new in zip(state, after, strict=True):
             s[rows] = new
         y[rows, t] = after[0]
-    return y, state, Tape(the, f, x, W, R, bias, steps)
+    return y, state, Tape(the, f, x, W, R, bias, steps, rounded)
 
 
 def backward(tape: Tape, dy: Any = None, dstate: Any = None) -> Gradients:
@@ -276,7 +297,7 @@ def backward(tape: Tape, dy: Any = None, dstate: Any = None) -> Gradients:
     TypeError, ValueError
         `dy` or `dstate` of another type or shape than above.
     """
-    the, f, x, W, R, bias, steps = tape
+    the, f, x, W, R, bias, steps, rounded = tape
     B, T, _ = x.shape
     H = R.shape[0]
     dy = np.zeros((B, T, H), x.dtype) if dy is None else validate.array("dy", dy, x.dtype, (B, T, H))
@@ -287,12 +308,12 @@ def backward(tape: Tape, dy: Any = None, dstate: Any = None) -> Gradients:
     for t, rows, h, saved in reversed(steps):
         dh, *others = (d[rows] for d in dstate)
         da, du, (dh, *others) = the.backward((dh + dy[rows, t], *others), saved, f)
-        dx[rows, t] = da @ W.T
+        dx[rows, t] = rounded(da) @ rounded(W).T
         dW += x[rows, t].T @ da
         dR += h.T @ du
         dbx += da.sum(axis=0)
         dbh += du.sum(axis=0)
-        for d, new in zip(dstate, (dh + du @ R.T, *others), strict=True):
+        for d, new in zip(dstate, (dh + rounded(du) @ rounded(R).T, *others), strict=True):
             d[rows] = new
     db = None if bias is None else dbx if bias.ndim == 1 else np.stack([dbx, dbh])
     return Gradients(dx, dW, dR, db, dstate)

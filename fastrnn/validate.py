@@ -31,6 +31,16 @@ def dtype(name: str, value: Any) -> np.dtype[Any]:
     return result
 
 
+def compute_dtype(value: Any, dtype: np.dtype[Any]) -> str | None:
+    """What the weights of products are kept in: None, the dtype itself, or "bfloat16", for float32 alone."""
+    if value is None:
+        return None
+    result = choice("compute_dtype", value, ("bfloat16",))
+    if dtype != np.float32:
+        raise ValueError(f"compute_dtype must be None unless the dtype is float32, got {value!r} with {dtype}")
+    return result
+
+
 def count(name: str, value: Any, *, minimum: int = 0) -> int:
     """A whole number of at least `minimum`."""
     try:

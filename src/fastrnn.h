@@ -7,7 +7,8 @@
  * A *row* is one batch row at one step, always reached through a pointer: strides, ragged lengths, reversed
  * time and sorted batches are then the caller's business, and a kernel has one form.
  * A *gate row* is (P, S, V): the S numbers of V neighbouring units side by side, padded units zero.
- * A *packed* operand is (P, K, G, V): the weights one register tile reads, in the order it reads them.
+ * A *packed* operand is (P, K, G, V): the weights one register tile reads, in the order it reads them; in bfloat16,
+ * two k to a lane of 32 bits, it is (P, ceil(K / 2), G, V), see bfloat16.h.
  *
  * Reals are void here because float and double share the border; kernels.c gives them their type.
  * Nothing in src/ allocates, knows Python or knows threads.
@@ -31,14 +32,15 @@ typedef struct {
     const void *const *a; /* rows: `segments` runs of `length` reals, `stride` apart; K = segments . length */
     ptrdiff_t segments, length, stride;
     ptrdiff_t a_first; /* reals before the first run */
-    const void *b;     /* packed (P, K, G, V) */
-    ptrdiff_t b_panel; /* K . G . V */
+    const void *b;     /* packed (P, K, G, V), or bfloat16 */
+    ptrdiff_t b_panel; /* K . G . V, or ceil(K / 2) . G . V */
     void *const *c;    /* rows: panel p starts at p . c_panel + c_first */
     ptrdiff_t c_panel, c_first;
     const void *seed;         /* one row laid out like c, shared by all rows; NULL: c itself */
     const void *const *seeds; /* a seed for each row, or NULL */
     ptrdiff_t columns;        /* G = 1: valid columns of c, which may be unpadded */
     int from_end;             /* the last panels first: of b, what the product before has left in cache */
+    void *scratch; /* b is bfloat16: fr_kernels.bfloat16_room for the rows of a, rounded to it; NULL: b is reals */
 } fr_product;
 
 /* Weight gradients of a whole sequence, k in ascending order:
@@ -83,7 +85,7 @@ enum { FR_AHEAD = 4 };
  * What later variants need finds its place here: peepholes, zoneout and recurrent-dropout masks and per-step masks are
  * further row pointers read by a cell's epilogue; projection and layer norm replace `h_next` by a scratch row that a
  * second product or a normalisation reads; reset-before GRU runs two products a step; hard_sigmoid and others are
- * further activation codes; bfloat16 weights are a further packed format of fr_product.b. */
+ * further activation codes. */
 typedef struct {
     fr_product product;
     ptrdiff_t rows, units; /* units = H */
@@ -202,6 +204,13 @@ typedef struct {
      * with gate rows, which are padded, and H for one with plain rows (G = 1), which are not */
     void (*pack_transposed)(void *packed, const void *w, ptrdiff_t ld, ptrdiff_t N, ptrdiff_t H, int G,
                             const int *order, ptrdiff_t depth, ptrdiff_t p0, ptrdiff_t p1);
+    /* the same in bfloat16, and the bytes that a product of so many rows and k with it wants for scratch; NULL where
+     * the reals are double */
+    void (*pack_bfloat16)(void *packed, const void *w, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, int G, const int *order,
+                          ptrdiff_t p0, ptrdiff_t p1);
+    void (*pack_transposed_bfloat16)(void *packed, const void *w, ptrdiff_t ld, ptrdiff_t N, ptrdiff_t H, int G,
+                                     const int *order, ptrdiff_t depth, ptrdiff_t p0, ptrdiff_t p1);
+    ptrdiff_t (*bfloat16_room)(ptrdiff_t rows, ptrdiff_t K);
     /* slots [first, first + G) of (P, M, S, V) -> rows [m0, m1) of (M, G.H), ld apart */
     void (*unpack)(void *w, ptrdiff_t ld, const void *packed, ptrdiff_t M, ptrdiff_t H, int G, const int *order,
                    int slots, int first, ptrdiff_t m0, ptrdiff_t m1);
@@ -225,5 +234,6 @@ typedef struct {
 } fr_isa;
 extern const fr_isa fr_isas[];          /* lowest first, ends with name NULL; only those compiled in */
 int fr_isa_supported(const char *name); /* does this processor have it? */
+int fr_isa_pays(const char *name);      /* is it then the better for being higher? */
 
 #endif

@@ -10,6 +10,8 @@
 #ifndef FASTRNN_GEMM_H
 #define FASTRNN_GEMM_H
 
+#include "amx.h"
+#include "bfloat16.h"
 #include "fastrnn.h"
 #include "vector.h"
 
@@ -36,15 +38,16 @@ INLINE int tile_rows(int n)
  * half of the instructions a cycle, and these 3 of 39 cost 3 to 8 % of a product; a quiet core does not tell. */
 #define FOUR_A_TURN _Pragma("GCC unroll 4")
 
-/* one tile: rows [r0, r0 + R), panels [p, p + PANELS), to c or, if there are any, to rows of `sums`; with each k it
- * asks for one more line from `ahead` on */
-INLINE void product_tile(const int R, const int G, const int PANELS, const fr_product *d, ptrdiff_t r0, ptrdiff_t p,
-                         const char *ahead, real *sums)
+/* one tile: rows [r0, r0 + R), panels [p, p + PANELS), which begin at b, panel_size apart, reals or PAIRS of bfloat16:
+ * these it leaves in `kept`, if any, as reals. With each k it asks for one more line from `ahead` on, with each pair
+ * where G = 1: there are no more. The sums go to c or, if there are any, to rows of `sums`. */
+INLINE void product_tile(const int PAIRS, const int R, const int G, const int PANELS, const fr_product *d, ptrdiff_t r0,
+                         ptrdiff_t p, const real *b, ptrdiff_t panel_size, const char *ahead, real *kept, real *sums)
 {
     const int N = G * PANELS;
-    const ptrdiff_t panel_size = d->b_panel, length = d->length;
+    const ptrdiff_t length = d->length, kept_size = kept_panel(PANELS);
+    const int again = R * N + 2 * N + 2 > REGISTERS; /* no room to keep pairs in registers: they are loaded twice */
     const ptrdiff_t tail = d->columns - (p + PANELS - 1) * V; /* valid columns of the last panel, when G = 1 */
-    const real *b = (const real *)d->b + p * panel_size;
     const real *a[MAX_ROWS];
     vec acc[MAX_ROWS][MAX_VECTORS];
 
@@ -60,10 +63,48 @@ INLINE void product_tile(const int R, const int G, const int PANELS, const fr_pr
         }
     }
     for (ptrdiff_t s = 0; s < d->segments; s++) {
-        FOUR_A_TURN for (ptrdiff_t k = 0; k < length; k++)
-        {
+        ptrdiff_t k = 0;
+        for (; PAIRS && DOTS && k < length; k += PAIR) {
             vec w[MAX_VECTORS];
             EACH(v, N) w[v] = load(b + v / G * panel_size + v % G * V);
+            __builtin_prefetch(ahead, 0, 2);
+            if (G > 1) __builtin_prefetch(ahead + LINE, 0, 2);
+            ahead += (G > 1 ? PAIR : 1) * LINE;
+            EACH(r, R) {
+                const vec x = all(a[r][k / PAIR]);
+                EACH(v, N) acc[r][v] = dot_pairs(x, w[v], acc[r][v]);
+            }
+            b += G * V;
+        }
+        for (; PAIRS && k + PAIR <= length; k += PAIR) {
+            vec pair[MAX_VECTORS];
+            EACH(half, PAIR) {
+                vec w[MAX_VECTORS];
+                if (G > 1 || half == 0) {
+                    __builtin_prefetch(ahead, 0, 2);
+                    ahead += LINE;
+                }
+                EACH(v, N) {
+                    if (half == 0 || again) pair[v] = load_again(b + v / G * panel_size + v % G * V);
+                    w[v] = half ? high_half(pair[v]) : low_half(pair[v]);
+                    if (kept) store(kept + half * G * V + v / G * kept_size + v % G * V, w[v]);
+                }
+                EACH(r, R) {
+                    const vec x = all(a[r][k + half]);
+                    EACH(v, N) acc[r][v] = fma_(x, w[v], acc[r][v]);
+                }
+            }
+            if (kept) kept += PAIR * G * V;
+            b += G * V;
+        }
+        FOUR_A_TURN for (; k < length; k++)
+        {
+            vec w[MAX_VECTORS];
+            EACH(v, N) {
+                w[v] = load(b + v / G * panel_size + v % G * V);
+                if (PAIRS) w[v] = low_half(w[v]);
+                if (PAIRS && kept) store(kept + v / G * kept_size + v % G * V, w[v]);
+            }
             __builtin_prefetch(ahead, 0, 2);
             ahead += LINE;
             EACH(r, R) {
@@ -128,15 +169,22 @@ INLINE void outer_tile(const int R, const int G, const int PANELS, ptrdiff_t k, 
     EACH_ROWS(X, 1, 2) \
     EACH_ROWS(X, 1, 4) EACH_ROWS(X, 1, 8) EACH_ROWS(X, 3, 1) EACH_ROWS(X, 3, 2) EACH_ROWS(X, 4, 1) EACH_ROWS(X, 4, 2)
 
-typedef void (*product_fn)(const fr_product *, ptrdiff_t, ptrdiff_t, const char *, real *);
+typedef void (*product_fn)(const fr_product *, ptrdiff_t, ptrdiff_t, const real *, ptrdiff_t, const char *, real *,
+                           real *);
 typedef void (*outer_fn)(ptrdiff_t, const real *, ptrdiff_t, const real *, ptrdiff_t, real *, ptrdiff_t, int);
 
 /* a tile that would spill is never chosen: its body is left empty */
 #define DEFINE(R, G, PANELS) \
-    static void product_##R##_##G##_##PANELS(const fr_product *d, ptrdiff_t r0, ptrdiff_t p, const char *ahead, \
-                                             real *sums) \
+    static void product_##R##_##G##_##PANELS(const fr_product *d, ptrdiff_t r0, ptrdiff_t p, const real *b, \
+                                             ptrdiff_t panel_size, const char *ahead, real *kept, real *sums) \
     { \
-        if (R <= tile_rows(G * PANELS)) product_tile(R, G, PANELS, d, r0, p, ahead, sums); \
+        if (R <= tile_rows(G * PANELS)) product_tile(0, R, G, PANELS, d, r0, p, b, panel_size, ahead, kept, sums); \
+    } \
+    static void pairs_##R##_##G##_##PANELS(const fr_product *d, ptrdiff_t r0, ptrdiff_t p, const real *b, \
+                                           ptrdiff_t panel_size, const char *ahead, real *kept, real *sums) \
+    { \
+        if (HAS_BFLOAT16 && R <= tile_rows(G * PANELS)) \
+            product_tile(1, R, G, PANELS, d, r0, p, b, panel_size, ahead, kept, sums); \
     } \
     static void outer_##R##_##G##_##PANELS(ptrdiff_t k, const real *a, ptrdiff_t a_row, const real *b, \
                                            ptrdiff_t b_row, real *c, ptrdiff_t c_panel, int first) \
@@ -148,6 +196,9 @@ EACH_SHAPE(DEFINE)
 
 #define ENTRY(R, G, PANELS) [G][PANELS][R] = product_##R##_##G##_##PANELS,
 static const product_fn product_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS + 1] = {EACH_SHAPE(ENTRY)};
+#undef ENTRY
+#define ENTRY(R, G, PANELS) [G][PANELS][R] = pairs_##R##_##G##_##PANELS,
+static const product_fn pair_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS + 1] = {EACH_SHAPE(ENTRY)};
 #undef ENTRY
 #define ENTRY(R, G, PANELS) [G][PANELS][R] = outer_##R##_##G##_##PANELS,
 static const outer_fn outer_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS + 1] = {EACH_SHAPE(ENTRY)};
@@ -181,31 +232,86 @@ INLINE void ask_ahead(const fr_step *s, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0
 /* The rows of a product over some panels, or over a stretch of their K; `finish`, if any, takes each tile over while it
  * is in the first-level cache: where it is kept `aside`, from rows that stay there, and c is not touched. Rows are
  * dealt evenly, so that no tile is left with a single row. Meanwhile the first tiles ask for the stretch that is read
- * `next`, if any, each for a part of it. */
+ * `next`, if any, each for a part of it. Of weights in bfloat16 the first tile leaves reals in `kept`, if any, which
+ * the others read. */
 INLINE void product_rows(const fr_product *d, ptrdiff_t p, ptrdiff_t panels, finish_fn finish, const int aside,
-                         const fr_step *step, const real *next)
+                         const fr_step *step, const real *next, real *kept)
 {
     real rows_aside[MAX_ROWS * SUMS_ROW] __attribute__((aligned(LINE)));
     real *const sums = finish && aside ? rows_aside : NULL;
+    const ptrdiff_t pair = HAS_BFLOAT16 && d->scratch ? PAIR : 1;
+    const product_fn *tile = pair > 1 ? pair_tiles[d->gates][panels] : product_tiles[d->gates][panels];
+    const real *b = (const real *)d->b + p * d->b_panel;
+    ptrdiff_t panel_size = d->b_panel;
     const ptrdiff_t most = tile_rows(d->gates * (int)panels);
     const ptrdiff_t tiles = (d->rows + most - 1) / most;
     const ptrdiff_t asked = d->segments * d->length * LINE; /* by a tile: one of the parts of a panel's stretch */
-    const ptrdiff_t parts = (d->gates * (ptrdiff_t)sizeof(vec) + LINE - 1) / LINE;
+    const ptrdiff_t parts = (d->gates * (ptrdiff_t)sizeof(vec) / pair + LINE - 1) / LINE;
     ptrdiff_t part = 0, panel = 0;
     for (ptrdiff_t t = 0, r = 0; t < tiles; t++) {
         const ptrdiff_t rows = (d->rows - r) / (tiles - t);
-        const char *ahead = (const char *)((const real *)d->b + p * d->b_panel); /* is there already */
+        const char *ahead = (const char *)b; /* is there already */
         if (next && panel < panels) {
             ahead = (const char *)(next + panel * d->b_panel) + part * asked;
             if (++part == parts) part = 0, panel++;
         }
-        product_tiles[d->gates][panels][rows](d, r, p, ahead, sums);
+        tile[rows](d, r, p, b, panel_size, ahead, kept, sums);
+        if (kept) {
+            tile = product_tiles[d->gates][panels];
+            b = kept;
+            panel_size = kept_panel(panels);
+            kept = NULL;
+        }
         if (finish) {
             ask_ahead(step, r, r + rows, p, p + panels);
             finish(step, sums, r, r + rows, p, p + panels);
         }
         r += rows;
     }
+}
+
+/* the sums of a tile as `finish` takes them */
+INLINE void copy_sums(real *sums, const fr_product *d, ptrdiff_t r0, ptrdiff_t rows, ptrdiff_t p, ptrdiff_t panels)
+{
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t q = 0; q < panels; q++) {
+            const real *c = (const real *)d->c[r0 + r] + (p + q) * d->c_panel + d->c_first;
+            for (int g = 0; g < d->gates; g++) store(sums + r * SUMS_ROW + (q * d->gates + g) * V, load(c + g * V));
+        }
+}
+
+/* All tiles of a product with weights in bfloat16 on AMX. Of rows dealt evenly the first may be one fewer than the
+ * tiles are shaped for: they read a row of the next one then, and leave its sums alone. */
+INLINE void tiled_walk(const fr_product *d, finish_fn finish, const int aside, const fr_step *step)
+{
+    const ptrdiff_t tiles = (d->rows + TILE_ROWS - 1) / TILE_ROWS, pairs = (d->length + 1) / PAIR;
+    real sums[TILE_ROWS * SUMS_ROW] __attribute__((aligned(LINE)));
+    if (tiles == 0) return;
+    tiles_shape((d->rows + tiles - 1) / tiles, pairs % TILE_PAIRS);
+    for (ptrdiff_t left = d->p1 - d->p0, panels; left > 0; left -= panels) {
+        panels = tiled_panels(d->gates, left);
+        const ptrdiff_t p = d->from_end ? d->p0 + left - panels : d->p1 - left;
+        fr_product part = *d;
+        ptrdiff_t done = 0;
+        do {
+            const int last = pairs - done <= TILE_STRETCH;
+            part.length = last ? d->length - done * PAIR : TILE_STRETCH * PAIR;
+            part.a_first = done;
+            part.b = (const real *)d->b + done * d->gates * V;
+            if (done > 0) part.seed = NULL, part.seeds = NULL;
+            for (ptrdiff_t t = 0, r = 0, rows; t < tiles; t++, r += rows) {
+                rows = (d->rows - r) / (tiles - t);
+                tile_group(&part, r, rows, p, panels);
+                if (last && finish) {
+                    ask_ahead(step, r, r + rows, p, p + panels);
+                    if (aside) copy_sums(sums, &part, r, rows, p, panels);
+                    finish(step, aside ? sums : NULL, r, r + rows, p, p + panels);
+                }
+            }
+            done += TILE_STRETCH;
+        } while (done < pairs);
+    }
+    tiles_end();
 }
 
 /* All tiles of a product. Panels outside, rows inside: a panel is read from far away once, in stretches of K that stay
@@ -215,29 +321,39 @@ INLINE void product_rows(const fr_product *d, ptrdiff_t p, ptrdiff_t panels, fin
  * for the rows to come: 2 to 5 % of a plain product of 4096 rows, not worth a case of its own. */
 INLINE void product_walk(const fr_product *d, finish_fn finish, const int aside, const fr_step *step)
 {
-    const ptrdiff_t stretch = d->gates > 1 ? STRETCH_GATES : STRETCH_ALONE;
+    fr_product rounded;
+    if (HAS_BFLOAT16 && d->scratch) {
+        rounded = with_rounded_rows(d), d = &rounded;
+        if (TILES) {
+            tiled_walk(d, finish, aside, step);
+            return;
+        }
+    }
+    real *kept = HAS_BFLOAT16 && !DOTS && d->rows > MAX_ROWS ? d->scratch : NULL;
+    const ptrdiff_t pair = HAS_BFLOAT16 && d->scratch ? PAIR : 1; /* k in a row of b */
+    const ptrdiff_t stretch = kept ? KEPT_BYTES : d->gates > 1 ? STRETCH_GATES : STRETCH_ALONE;
     for (ptrdiff_t left = d->p1 - d->p0, panels; left > 0; left -= panels) {
         panels = tile_panels(d->gates, d->rows, left);
         const ptrdiff_t p = d->from_end ? d->p0 + left - panels : d->p1 - left;
-        const ptrdiff_t most = stretch / (d->gates * panels * V * (ptrdiff_t)sizeof(real));
+        const ptrdiff_t most = stretch / (pair * d->gates * panels * V * (ptrdiff_t)sizeof(real));
         const ptrdiff_t runs = d->segments == 1 ? most : d->length > 0 && most > d->length ? most / d->length : 1;
-        const ptrdiff_t total = d->segments == 1 ? d->length : d->segments;
+        const ptrdiff_t total = d->segments == 1 ? (d->length + pair - 1) / pair : d->segments;
         const real *panel_after = NULL;
         if (left > panels) panel_after = (const real *)d->b + (d->from_end ? p - panels : p + panels) * d->b_panel;
-        if (total <= runs || d->rows <= MAX_ROWS) {
-            product_rows(d, p, panels, finish, aside, step, d->rows <= MAX_ROWS ? NULL : panel_after);
+        if ((total <= runs && !kept) || d->rows <= MAX_ROWS) {
+            product_rows(d, p, panels, finish, aside, step, d->rows <= MAX_ROWS ? NULL : panel_after, NULL);
             continue;
         }
         fr_product part = *d;
-        const ptrdiff_t stretches = (total + runs - 1) / runs;
+        const ptrdiff_t stretches = total > runs ? (total + runs - 1) / runs : 1;
         const ptrdiff_t reals = (d->segments == 1 ? 1 : d->length) * d->gates * V; /* of b, for each of total */
         for (ptrdiff_t i = 0, done = 0, count; i < stretches; i++, done += count) {
             const real *b = (const real *)d->b + done * reals;
             count = (total - done) / (stretches - i);
             const int last = done + count == total;
             if (d->segments == 1) {
-                part.length = count;
-                part.a_first = d->a_first + done;
+                part.length = last ? d->length - done * pair : count * pair;
+                part.a_first = d->a_first + (DOTS ? done : done * pair);
             } else {
                 part.segments = count;
                 part.a_first = d->a_first + done * d->stride;
@@ -245,7 +361,7 @@ INLINE void product_walk(const fr_product *d, finish_fn finish, const int aside,
             part.b = b;
             if (done > 0) part.seed = NULL, part.seeds = NULL;
             product_rows(&part, p, panels, last ? finish : NULL, aside, step,
-                         last ? panel_after : b + p * d->b_panel + count * reals);
+                         last ? panel_after : b + p * d->b_panel + count * reals, kept);
         }
     }
 }

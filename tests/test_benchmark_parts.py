@@ -14,7 +14,7 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # the benchmarks are not installed
 
 from benchmarks import all as everything
-from benchmarks import breakdown, conditions, curves, memory, options, peers, probe, roofline, tables
+from benchmarks import bfloat16, breakdown, conditions, curves, memory, options, peers, probe, roofline, tables
 from benchmarks.shapes import GATES, Row, random_arrays, select
 
 Capture = pytest.CaptureFixture[str]
@@ -199,6 +199,32 @@ class TestMemory:
         row = Row("r", "lstm", 32, 200, 16, 64)
         found = memory.measure(row, "inference", "fastrnn", given)
         assert found["first_bytes"] > 0.8 * memory.formula(row, "inference", 4)
+
+
+class TestBfloat16:
+    def test_table(self) -> None:
+        row = select(["big"])[0]
+        times = {"fastrnn": 100.0, "fastrnn@bfloat16": 80.0, "torch@bfloat16": 60.0}
+        found = {which: results(measured(row, which, **times)) for which in ("inference", "training")}
+        off = {"row": "mid", "T": 100, "largest": 0.01, "mean": 0.001, "magnitude": 0.1}
+        text = "\n".join(bfloat16.markdown(found | {"deviation": off}))
+        assert "| big | inference | 100 | 80.0 | 60.0 | 1.25 | **0.75** |" in text
+        assert "| big | training | 100 |" in text
+        assert "by 1.0e-02 at most" in text
+
+    def test_deviation_is_of_a_bfloat16(self) -> None:
+        found = bfloat16.deviation(Row("r", "lstm", 2, 5, 3, 20))
+        assert 1e-4 < found["largest"] < 0.02 and found["mean"] < found["largest"]
+
+    def test_a_worker_of_another_dtype(self) -> None:
+        row = Row("r", "gru", 2, 3, 5, 7)
+        worker = peers.Worker("fastrnn@bfloat16", 1, "float32", sys.executable)
+        try:
+            with peers.stored_arrays(row, "float32", False) as data:
+                answer = worker.ask("prepare", row=row.as_dict(), data=data, **{"pass": "inference"})
+            assert answer["idiom"] and not answer["failures"]
+        finally:
+            worker.close()
 
 
 class TestConditions:

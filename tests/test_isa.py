@@ -13,12 +13,14 @@ from fastrnn._core import isa
 def test_active_is_the_forced_one_or_the_highest() -> None:
     assert set(isa.available()) <= set(isa.compiled())
     assert isa.available()[0] == "baseline"
-    assert isa.active() == (os.environ.get("FASTRNN_ISA") or isa.available()[-1])
+    assert isa.active() == (os.environ.get("FASTRNN_ISA") or isa.default())
+    assert isa.default() in isa.available()
+    assert isa.default() not in ("baseline", "amx") or isa.available() == ["baseline"]
 
 
 @pytest.mark.parametrize(("dtype", "width"), [("float32", 4), ("float64", 8)])
 def test_vector_width(dtype: str, width: int) -> None:
-    registers = {"baseline": 16, "avx2": 32, "avx512": 64}
+    registers = {"baseline": 16, "avx2": 32, "avx512": 64, "avx512_bf16": 64, "amx": 64}
     assert isa.vector(dtype) == registers[isa.active()] // width
 
 

@@ -684,6 +684,7 @@ FIRST = ("config", "layers", 1)
         (first_layer(dtype="mixed_float16"), "dtype must be float32 or float64, got 'mixed_float16'"),
         (first_layer(dtype=object_of("keras", "DTypePolicy", name="bfloat16")), "float64, got 'bfloat16'"),
         (first_layer(num_threads=10**9), "nothing for num_threads=1000000000"),
+        (first_layer(compute_dtype="bfloat16"), "nothing for compute_dtype='bfloat16'"),
         (first_layer(num_layers=10**9), "nothing for num_layers=1000000000"),
         (first_layer(units=10**12), "must be float32 of shape"),
         (first_layer(units="3"), "units must be a whole number, got '3'"),

@@ -117,7 +117,9 @@ def test_every_isa_can_be_forced(name: str, tmp_path: Path) -> None:
 def test_the_best_isa_is_the_default() -> None:
     code = "from fastrnn._core import isa; print(isa.active(), *isa.available())"
     active, *available = python(code, FASTRNN_ISA=None).split()
-    assert active == available[-1]
+    # of those that differ in products with weights in bfloat16 alone, only what pays
+    assert active == isa.default()
+    assert active == available[-1] or set(available[available.index(active) + 1 :]) <= {"avx512_bf16", "amx"}
     assert available[0] == "baseline"
     assert python(code, FASTRNN_ISA="").split()[0] == active
 

@@ -16,7 +16,7 @@ from . import CHECK_STEPS, Task
 _LAYERS = {"simple_rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
 
 
-def build(row: Row, arrays: dict[str, np.ndarray], threads: int | None = None) -> Any:
+def build(row: Row, arrays: dict[str, np.ndarray], threads: int | None = None, compute_dtype: str | None = None) -> Any:
     """A built layer that holds the row's weights and returns all outputs and the final state."""
     layer = getattr(layers, _LAYERS[row.cell])(
         row.H,
@@ -27,6 +27,7 @@ def build(row: Row, arrays: dict[str, np.ndarray], threads: int | None = None) -
         bidirectional=row.bidirectional,
         dtype=str(arrays["x"].dtype),
         num_threads=threads,
+        compute_dtype=compute_dtype,
     )
     layer.build((None, row.T, row.I))
     layer.set_weights([arrays[name] for name in weight_names(row)])
@@ -65,6 +66,7 @@ class Library:
 
     def __init__(self, threads: int, dtype: str) -> None:
         self.threads, self.dtype = threads, dtype
+        self.compute_dtype = "bfloat16" if dtype == "bfloat16" else None
 
     def tasks(self, row: Row, arrays: dict[str, np.ndarray], training: bool) -> dict[str, Callable[[], Task]]:
         return {"layer": lambda: self._layer(row, arrays, training)}
@@ -76,7 +78,7 @@ class Library:
         return lambda: functional.matmul(a, b, out=out, num_threads=self.threads)
 
     def _layer(self, row: Row, arrays: dict[str, np.ndarray], training: bool) -> Task:
-        layer, x, dy = build(row, arrays, self.threads), arrays["x"], arrays["dy"]
+        layer, x, dy = build(row, arrays, self.threads, self.compute_dtype), arrays["x"], arrays["dy"]
         if row.streaming:
             call = stream(layer, np.ascontiguousarray(x[:, 0]))
             return Task(call, lambda: {"y": np.array([call() for _ in range(CHECK_STEPS)][-1])})

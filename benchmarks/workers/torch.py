@@ -15,6 +15,12 @@ _ORDER = {"simple_rnn": (0,), "gru": (1, 0, 2), "lstm": (0, 1, 2, 3)}  # r z n; 
 _LAYERS = {"simple_rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
 
 
+def _array(tensor: Any) -> np.ndarray:
+    """NumPy has no bfloat16."""
+    array: np.ndarray = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return array
+
+
 class Library:
     """PyTorch with an intra-op pool of `threads`."""
 
@@ -60,7 +66,8 @@ class Library:
         return module
 
     def _input(self, array: np.ndarray) -> Any:
-        return torch.from_numpy(np.ascontiguousarray(array.swapaxes(0, 1)))  # time-major is torch's own order
+        # time-major is torch's own order
+        return torch.from_numpy(np.ascontiguousarray(array.swapaxes(0, 1))).to(self.dtype)
 
     def _run(self, row: Row, module: Any) -> Callable[[Any], Any]:
         """x -> outputs and state; ragged rows are packed, as PyTorch wants them, and the outputs padded."""
@@ -83,12 +90,12 @@ class Library:
 
         def result() -> dict[str, np.ndarray]:
             y, state = call()
-            out = {"y": y.numpy().swapaxes(0, 1)}
+            out = {"y": _array(y).swapaxes(0, 1)}
             if not row.plain:
                 return out
             if row.cell == "lstm":
-                return out | {"h": state[0][0].numpy(), "c": state[1][0].numpy()}
-            return out | {"h": state[0].numpy()}
+                return out | {"h": _array(state[0][0]), "c": _array(state[1][0])}
+            return out | {"h": _array(state[0])}
 
         return Task(call, result)
 
@@ -112,7 +119,7 @@ class Library:
         def result() -> dict[str, np.ndarray]:
             out = [call() for _ in range(CHECK_STEPS)][-1]
             h = out[0] if row.cell == "lstm" else out
-            return {"y": h.numpy().reshape(row.B, row.H)}
+            return {"y": _array(h).reshape(row.B, row.H)}
 
         return Task(call, result)
 
@@ -127,9 +134,9 @@ class Library:
 
         def result() -> dict[str, np.ndarray]:
             y, grads = call()
-            dx, *found = (g.numpy() for g in grads)
+            dx, *found = (_array(g) for g in grads)
             back = inverse(_ORDER[row.cell])
-            out = {"y": y.detach().numpy().swapaxes(0, 1), "dx": dx.swapaxes(0, 1)}
+            out = {"y": _array(y.detach()).swapaxes(0, 1), "dx": dx.swapaxes(0, 1)}
             for name in weight_names(row):
                 grad = found.pop(0)
                 if not name.startswith("bias"):

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from fastrnn._core.kernels cimport FR_SIGMOID, FR_TANH, fr_isa, fr_isa_supported, fr_isas, fr_kernels
+from fastrnn._core.kernels cimport FR_SIGMOID, FR_TANH, fr_isa, fr_isa_pays, fr_isa_supported, fr_isas, fr_kernels
 
 cdef const fr_isa *chosen = NULL
 
@@ -27,6 +27,12 @@ def compiled():
 def available():
     """Names of the ISAs in this build that this processor runs, lowest first."""
     return [name for name in compiled() if fr_isa_supported(name.encode())]
+
+
+def default():
+    """Name of the ISA that is used unless FASTRNN_ISA forces another: the highest that pays."""
+    names = [name for name in available() if fr_isa_pays(name.encode())]
+    return names[len(names) - 1]
 
 
 def active():
@@ -54,7 +60,7 @@ cdef select():
     wanted = os.environ.get("FASTRNN_ISA", "")
     names = available()
     if not wanted:
-        wanted = names[len(names) - 1]
+        wanted = default()
     elif wanted not in compiled():
         raise ImportError(f"FASTRNN_ISA must be one of {', '.join(compiled())}, got {wanted!r}")
     elif wanted not in names:

@@ -42,6 +42,7 @@ cdef extern from "fastrnn.h" nogil:
         const void **seeds
         Py_ssize_t columns
         bint from_end
+        void *scratch
 
     ctypedef struct fr_outer_part:
         const void **a
@@ -153,6 +154,11 @@ cdef extern from "fastrnn.h" nogil:
                      Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*pack_transposed)(void *, const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, int, const int *,
                                 Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*pack_bfloat16)(void *, const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, int, const int *,
+                              Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*pack_transposed_bfloat16)(void *, const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, int, const int *,
+                                         Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+        Py_ssize_t (*bfloat16_room)(Py_ssize_t rows, Py_ssize_t K) noexcept nogil
         void (*unpack)(void *, Py_ssize_t, const void *, Py_ssize_t, Py_ssize_t, int, const int *, int, int,
                        Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*activate)(int, Py_ssize_t, const void *, void *) noexcept nogil
@@ -172,6 +178,7 @@ cdef extern from "fastrnn.h" nogil:
 
     const fr_isa fr_isas[]
     bint fr_isa_supported(const char *name)
+    bint fr_isa_pays(const char *name)
 
 cdef extern from "barrier.h" nogil:
     ctypedef struct fr_barrier:

@@ -15,6 +15,8 @@ Design
   stopped. A long walk is cut into pieces between which the interpreter may see Ctrl-C.
 * Kept for BPTT, per step and row: S.H in gate rows, H of cell states (LSTM) and the outputs themselves. BPTT
   overwrites the gate rows with their gradients, from which the weight gradients are one product over all steps.
+* With weights in bfloat16 the left operand of each product is rounded to it in a member's scratch; all that is kept or
+  carried stays float32.
 * Every element has one order of accumulation: the bits do not depend on threads, chunks or neighbours in the batch.
 """
 
@@ -87,6 +89,7 @@ cdef enum:
 # activations a second. Only the choice of a team rests on it.
 cdef double RATE = 2e11
 cdef double STREAM = 1e11
+cdef double STREAM_BFLOAT16 = 6e10  # bounded by what makes reals of them: 80 alone, from the second-level cache
 cdef double ACTIVATIONS_RATE = 4e9
 # Seconds, guesses both: a pass shorter than TEAM is not worth a second thread, nor a step shorter than SPLIT for each
 # member a barrier. A piece of a walk ends after PIECE for Ctrl-C.
@@ -144,6 +147,9 @@ cdef struct Walk:
     fr_barrier *barrier
     char *lists                 # room for pointer lists, list_bytes for each member
     Py_ssize_t list_bytes
+    bint bfloat16               # the weights
+    char *rounded               # then: room for the left operand of a product, rounded_bytes for each member
+    Py_ssize_t rounded_bytes
     # weights
     char *W
     char *R
@@ -197,6 +203,16 @@ cdef inline Py_ssize_t running(const Walk *w, const Py_ssize_t *rows, Py_ssize_t
     return guess
 
 
+cdef inline char *rounded(const Walk *w, int member) noexcept nogil:
+    """A member's scratch for products with weights in bfloat16; NULL when they are reals."""
+    return w.rounded + member * w.rounded_bytes if w.bfloat16 else NULL
+
+
+cdef inline Py_ssize_t packed_rows(const Walk *w, Py_ssize_t K) noexcept nogil:
+    """Rows (G, V) of a packed operand's panel."""
+    return (K + 1) // 2 if w.bfloat16 else K
+
+
 cdef struct Member:
     # the rows and units one member walks at a time
     int parts                   # of the units, each another member's
@@ -205,6 +221,7 @@ cdef struct Member:
     Py_ssize_t count
     Py_ssize_t *rows
     char *lists
+    char *rounded
 
 
 cdef Member take(Walk *w, int member, Py_ssize_t block, int part, int parts) noexcept nogil:
@@ -215,6 +232,7 @@ cdef Member take(Walk *w, int member, Py_ssize_t block, int part, int parts) noe
     m.p0 = w.P * part // parts
     m.p1 = w.P * (part + 1) // parts
     m.lists = w.lists + member * w.list_bytes
+    m.rounded = rounded(w, member)
     m.rows = <Py_ssize_t *> m.lists
     if w.order == NULL:
         m.count = w.B * (block + 1) // w.blocks - first
@@ -309,8 +327,8 @@ cdef inline void unit_range(const Walk *w, const Member *m, Py_ssize_t *first, P
 
 # ---------------------------------------------------------------------------------------------------------- forward
 
-cdef fr_product projection(const Walk *w, Py_ssize_t p0, Py_ssize_t p1, row_in *x_rows,
-                           row_out *gate_rows) noexcept nogil:
+cdef fr_product projection(const Walk *w, Py_ssize_t p0, Py_ssize_t p1, row_in *x_rows, row_out *gate_rows,
+                           char *scratch) noexcept nogil:
     """x.W + b, from rows of x to gate rows."""
     cdef Py_ssize_t vector = w.kernels.vector
     cdef fr_product project
@@ -323,7 +341,7 @@ cdef fr_product projection(const Walk *w, Py_ssize_t p0, Py_ssize_t p1, row_in *
     project.stride = 0
     project.a_first = 0
     project.b = w.W
-    project.b_panel = w.I * w.cell.gates * vector
+    project.b_panel = packed_rows(w, w.I) * w.cell.gates * vector
     project.c = gate_rows
     project.c_panel = w.cell.slots * vector
     project.c_first = w.cell.input_first * vector
@@ -331,6 +349,7 @@ cdef fr_product projection(const Walk *w, Py_ssize_t p0, Py_ssize_t p1, row_in *
     project.seeds = NULL
     project.columns = w.P * vector
     project.from_end = False
+    project.scratch = scratch
     return project
 
 
@@ -364,7 +383,7 @@ cdef void table_team(void *context, int member, int members) noexcept nogil:
     cdef row_in x_rows[CHUNK_ROWS]
     cdef row_out gate_rows[CHUNK_ROWS]
     cdef Py_ssize_t rows
-    cdef fr_product project = projection(w, 0, w.P, x_rows, gate_rows)
+    cdef fr_product project = projection(w, 0, w.P, x_rows, gate_rows, rounded(w, member))
     while i < end:
         rows = min(CHUNK_ROWS, end - i)
         spaced(<row_out *> x_rows, w.x.data + i * w.x.row, w.x.row, rows)
@@ -403,11 +422,11 @@ cdef void forward_block(Walk *w, Member m, Py_ssize_t begin, Py_ssize_t end) noe
     state_list(c_rows, w.c, w.state_bytes, m.rows, m.count)
     unit_range(w, &m, &first, &size)
 
-    project = projection(w, m.p0, m.p1, <row_in *> x_rows, gate_rows)
+    project = projection(w, m.p0, m.p1, <row_in *> x_rows, gate_rows, m.rounded)
     step.product = project
     step.product.length = w.H
     step.product.b = w.R
-    step.product.b_panel = w.H * cell.gates * vector
+    step.product.b_panel = packed_rows(w, w.H) * cell.gates * vector
     step.product.c_first = cell.recurrent_first * vector
     step.product.seed = NULL
     step.units = w.H
@@ -493,7 +512,7 @@ cdef inline void dg_runs(const Walk *w, fr_product *d) noexcept nogil:
     d.segments = 1 if whole else w.P
     d.length = w.cell.gates * w.kernels.vector * (w.P if whole else 1)
     d.stride = w.cell.slots * w.kernels.vector
-    d.b_panel = d.segments * d.length * w.kernels.vector
+    d.b_panel = packed_rows(w, d.segments * d.length) * w.kernels.vector
 
 
 cdef void bptt_team(void *context, int member, int members) noexcept nogil:
@@ -538,6 +557,7 @@ cdef void bptt_block(Walk *w, Member m, Py_ssize_t end, Py_ssize_t begin) noexce
     step.product.seeds = NULL
     step.product.columns = w.P * vector
     step.product.from_end = False
+    step.product.scratch = m.rounded
     step.units = w.H
     step.activation = w.activation
     step.training = 1
@@ -666,13 +686,17 @@ cdef inline void list_h(const Walk *w, row_out *to, Point at, Py_ssize_t run) no
         spaced(to, w.h0 + at.b * row, row, run)
 
 
+cdef inline Py_ssize_t dx_block(const Walk *w) noexcept nogil:
+    return min(LISTED, max(BLOCK_LEAST, BLOCK_BYTES // max(1, w.gate_bytes)))
+
+
 cdef void dx_team(void *context, int member, int members) noexcept nogil:
     """dX = dG.W^T over this member's share of the points [first, last)."""
     cdef Walk *w = <Walk *> context
     cdef const fr_cell *cell = w.cell
     cdef Py_ssize_t vector = w.kernels.vector, points = w.last - w.first, n, run
     cdef Py_ssize_t i = w.first + points * member // members, end = w.first + points * (member + 1) // members
-    cdef Py_ssize_t block = min(LISTED, max(BLOCK_LEAST, BLOCK_BYTES // max(1, w.gate_bytes)))
+    cdef Py_ssize_t block = dx_block(w)
     cdef row_out gate_rows[LISTED]
     cdef row_out dx_rows[LISTED]
     cdef Point at = point_at(w, i)
@@ -691,6 +715,7 @@ cdef void dx_team(void *context, int member, int members) noexcept nogil:
     d.seeds = NULL
     d.columns = w.I
     d.from_end = False
+    d.scratch = rounded(w, member)
     while i < end:
         d.rows = min(block, end - i)
         n = 0
@@ -784,6 +809,13 @@ cdef struct Pack:
     char *packed_W
     char *packed_R
     bint transposed
+    bint bfloat16
+
+
+ctypedef void (*pack_fn)(void *, const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, int, const int *,
+                         Py_ssize_t, Py_ssize_t) noexcept nogil
+ctypedef void (*pack_transposed_fn)(void *, const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, int, const int *,
+                                    Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
 
 
 cdef void pack_team(void *context, int member, int members) noexcept nogil:
@@ -791,16 +823,19 @@ cdef void pack_team(void *context, int member, int members) noexcept nogil:
     cdef const fr_cell *cell = k.cell
     cdef Py_ssize_t p0 = k.P * member // members, p1 = k.P * (member + 1) // members
     cdef Py_ssize_t panels, depth
+    cdef pack_fn pack = k.kernels.pack_bfloat16 if k.bfloat16 else k.kernels.pack
+    cdef pack_transposed_fn pack_transposed
     if not k.transposed:
-        k.kernels.pack(k.packed_W, k.W, k.W_row, k.I, k.H, cell.gates, cell.input_order, p0, p1)
-        k.kernels.pack(k.packed_R, k.R, k.R_row, k.H, k.H, cell.gates, cell.recurrent_order, p0, p1)
+        pack(k.packed_W, k.W, k.W_row, k.I, k.H, cell.gates, cell.input_order, p0, p1)
+        pack(k.packed_R, k.R, k.R_row, k.H, k.H, cell.gates, cell.recurrent_order, p0, p1)
         return
+    pack_transposed = k.kernels.pack_transposed_bfloat16 if k.bfloat16 else k.kernels.pack_transposed
     depth = k.P * cell.gates * k.kernels.vector
-    k.kernels.pack_transposed(k.packed_R, k.R, k.R_row, k.H, k.H, cell.gates, cell.recurrent_order, depth, p0, p1)
+    pack_transposed(k.packed_R, k.R, k.R_row, k.H, k.H, cell.gates, cell.recurrent_order, depth, p0, p1)
     if k.packed_W != NULL:
         panels = (k.I + k.kernels.vector - 1) // k.kernels.vector
-        k.kernels.pack_transposed(k.packed_W, k.W, k.W_row, k.I, k.H, cell.gates, cell.input_order, depth,
-                                  panels * member // members, panels * (member + 1) // members)
+        pack_transposed(k.packed_W, k.W, k.W_row, k.I, k.H, cell.gates, cell.input_order, depth,
+                        panels * member // members, panels * (member + 1) // members)
 
 
 cdef void unpack_team(void *context, int member, int members) noexcept nogil:
@@ -817,9 +852,10 @@ cdef void unpack_team(void *context, int member, int members) noexcept nogil:
 
 cdef class Workspace:
     """Working memory of one call; a `Recurrence` keeps one for its next call."""
-    cdef Memory states, lists, gates, cells, transposed, gradients, table
+    cdef Memory states, lists, gates, cells, transposed, gradients, table, rounded
 
     def __cinit__(self):
+        self.rounded = Memory()
         self.states, self.lists, self.gates, self.table = Memory(), Memory(), Memory(), Memory()
         self.cells, self.transposed, self.gradients = Memory(), Memory(), Memory()
 
@@ -940,6 +976,7 @@ cdef class Recurrence:
     Trusts its arguments (fastrnn.validate has seen them). Sequences are (T, B, .) views whose last axis is contiguous.
     """
     cdef readonly str cell_name, activation_name
+    cdef readonly bint bfloat16
     cdef readonly object dtype
     cdef readonly Py_ssize_t inputs, units
     cdef const fr_kernels *kernels
@@ -954,7 +991,9 @@ cdef class Recurrence:
     cdef Workspace spare
     cdef object kernel, recurrent_kernel
 
-    def __init__(self, str cell, Py_ssize_t inputs, Py_ssize_t units, dtype, str activation="tanh"):
+    def __init__(self, str cell, Py_ssize_t inputs, Py_ssize_t units, dtype, str activation="tanh",
+                 bint bfloat16=False):
+        self.bfloat16 = bfloat16
         self.cell_name, self.activation_name, self.dtype = cell, activation, np.dtype(dtype)
         self.inputs, self.units = inputs, units
         self.kernels = kernels(self.dtype.itemsize)
@@ -972,6 +1011,8 @@ cdef class Recurrence:
 
     cdef Py_ssize_t padded(self, Py_ssize_t rows):
         """Bytes of a packed operand of so many rows."""
+        if self.bfloat16:
+            rows = (rows + 1) // 2
         return rows * self.P * self.cell.gates * self.kernels.vector * self.kernels.itemsize
 
     def load(self, kernel, recurrent_kernel, bias, int threads):
@@ -996,6 +1037,8 @@ cdef class Recurrence:
         A network of words or characters reads few different rows many times: N products instead of T.B.
         """
         cdef Walk w = self.walk(0, 0, False)
+        cdef Memory rounding = Memory()
+        self.reserve_rounded(&w, rounding, CHUNK_ROWS, self.inputs, threads)
         self.projected.reserve(<double> table.shape[0] * self.gate_bytes)
         self.walk_table(&w, table, self.projected.data)
         with nogil:
@@ -1032,6 +1075,7 @@ cdef class Recurrence:
         pack.I, pack.H, pack.P = self.inputs, self.units, self.P
         pack.W, pack.R = data(kernel), data(recurrent_kernel)
         pack.W_row = pack.R_row = self.cell.gates * self.units
+        pack.bfloat16 = self.bfloat16
         return pack
 
     cdef Workspace take_workspace(self):
@@ -1046,8 +1090,15 @@ cdef class Recurrence:
         w.kernels, w.cell, w.activation, w.reverse = self.kernels, self.cell, self.activation, reverse
         w.T, w.B, w.I, w.H, w.P = T, B, self.inputs, self.units, self.P
         w.gate_bytes, w.state_bytes = self.gate_bytes, self.state_bytes
+        w.bfloat16 = self.bfloat16
         w.W, w.R, w.bias = self.W, self.R, self.bias
         return w
+
+    cdef reserve_rounded(self, Walk *w, Memory memory, Py_ssize_t rows, Py_ssize_t K, int threads):
+        """Room for each of a team to round so many rows of K reals."""
+        if self.bfloat16:
+            w.rounded_bytes = max(w.rounded_bytes, self.kernels.bfloat16_room(rows, K))
+            w.rounded = memory.reserve(<double> threads * w.rounded_bytes)
 
     cdef double cost(self, Py_ssize_t T, Py_ssize_t B):
         """Seconds of one step on one thread, roughly; W is read once for every chunk of steps."""
@@ -1055,7 +1106,8 @@ cdef class Recurrence:
         cdef double chunk = max(1, min(T, CHUNK_ROWS // max(1, B)))
         cdef double weights = self.padded(self.units) + self.padded(self.inputs) / chunk
         cdef double activations = B * self.units * (self.cell.slots + 1)
-        return STEP + max(operations / RATE, weights / STREAM) + activations / ACTIVATIONS_RATE
+        cdef double stream = STREAM_BFLOAT16 if self.bfloat16 else STREAM
+        return STEP + max(operations / RATE, weights / stream) + activations / ACTIVATIONS_RATE
 
     cdef Py_ssize_t plan(self, Walk *w, Workspace memory, lengths, int threads, double team) except -1:
         """Choose the team, the blocks and the chunk, and make room for the lists; returns the steps of a piece.
@@ -1090,6 +1142,8 @@ cdef class Recurrence:
         w.chunk = max(CHUNK_ROWS, CHUNK_BYTES // max(1, self.gate_bytes)) // rows
         w.chunk = max(1, min(w.chunk, w.T))
         w.turn = (w.turn + w.chunk - 1) // w.chunk * w.chunk
+        self.reserve_rounded(w, memory.rounded, rows * w.chunk, w.I, threads)
+        self.reserve_rounded(w, memory.rounded, rows, w.H, threads)
         w.list_bytes = w.B * sizeof(void *) * (2 * w.chunk + 14)
         room = (members * w.list_bytes + 2 * w.B * sizeof(Py_ssize_t) + sizeof(fr_barrier) + sizeof(fr_turns)
                 + w.blocks * sizeof(fr_turn))
@@ -1214,13 +1268,14 @@ cdef class Recurrence:
         cdef Py_ssize_t B = w.B, I = self.inputs, H = self.units
         cdef Py_ssize_t vector = self.kernels.vector, real = self.kernels.itemsize, state = self.state_bytes
         cdef Py_ssize_t piece, table_rows, input_panels = (I + vector - 1) // vector
-        cdef Py_ssize_t depth = self.P * self.cell.gates * vector
+        cdef Py_ssize_t depth = self.P * self.cell.gates * vector, transposed
         cdef const fr_cell *cell = self.cell
         cdef int G = cell.gates, packers
         cdef bint of_table = tape.table is not None
         cdef Pack pack = self.packing(tape.kernel, tape.recurrent_kernel)
         tape.memory = None
         piece = self.plan(&w, memory, tape.lengths, threads, TEAM)
+        self.reserve_rounded(&w, memory.rounded, max(dx_block(&w), (B + w.blocks - 1) // w.blocks), depth, threads)
         memory.states.reserve(<double> (3 * B + 2) * state)
         w.dh, w.dc = memory.states.data, memory.states.data + B * state
         w.x, w.y = as_steps(tape.x, tape.time_major), as_steps(tape.y, tape.time_major)
@@ -1239,10 +1294,11 @@ cdef class Recurrence:
             self.load_states(w.dc, dends[1], B)
 
         # pack the transposes
-        memory.transposed.reserve(<double> (self.P + input_panels) * vector * depth * real)
+        transposed = packed_rows(&w, depth) * vector * real
+        memory.transposed.reserve(<double> (self.P + input_panels) * transposed)
         pack.transposed = True
         pack.packed_R = w.RT = memory.transposed.data
-        w.WT = w.RT + self.P * vector * depth * real
+        w.WT = w.RT + self.P * transposed
         pack.packed_W = NULL if dx is None else w.WT
         packers = self.packers(threads)
         with nogil:

@@ -50,7 +50,7 @@ LAYERS = (
 CUDNN = {"CuDNNGRU": "GRU", "CuDNNLSTM": "LSTM"}
 
 # arguments of ours that Keras does not have: neither written nor taken from a file
-OURS = frozenset({"bidirectional", "num_layers", "num_threads"})
+OURS = frozenset({"bidirectional", "compute_dtype", "num_layers", "num_threads"})
 
 # arguments of Keras's that say nothing here: names, shapes that the model tells, and how Keras is to compute
 SILENT = frozenset(
