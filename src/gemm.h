@@ -35,8 +35,13 @@ INLINE int tile_rows(int n)
 }
 
 /* A tile's loop counts and branches once for four k: where another program has the core's other thread, a tile gets
- * half of the instructions a cycle, and these 3 of 39 cost 3 to 8 % of a product; a quiet core does not tell. */
+ * half of the instructions a cycle, and these 3 of 39 cost 3 to 8 % of a product; a quiet core does not tell. With 16
+ * registers the compiler spills instead, and loses 20 to 30 %. */
+#if REGISTERS == 32
 #define FOUR_A_TURN _Pragma("GCC unroll 4")
+#else
+#define FOUR_A_TURN
+#endif
 
 /* one tile: rows [r0, r0 + R), panels [p, p + PANELS), which begin at b, panel_size apart, reals or PAIRS of bfloat16:
  * these it leaves in `kept`, if any, as reals. With each k it asks for one more line from `ahead` on, with each pair
