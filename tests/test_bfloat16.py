@@ -227,8 +227,8 @@ def test_against_the_reference(cell: str, activation: str, case: dict[str, Any])
 
 @pytest.mark.parametrize(
     ("T", "B", "I", "H"),
-    [(60, 2, 20, 300), (9, 3, 8, 520), (3, 40, 301, 40), (2, 12, 9, 1040), (3, 70, 130, 129)],
-    ids=["one-row", "few-rows-wide", "many-rows", "stretches-of-k", "many-tiles"],
+    [(60, 2, 20, 300), (9, 3, 8, 520), (3, 40, 301, 40), (2, 12, 9, 1040), (3, 70, 130, 129), (61, 45, 5, 19)],
+    ids=["one-row", "few-rows-wide", "many-rows", "stretches-of-k", "many-tiles", "sums-of-blocks"],
 )
 @cells
 def test_large(cell: str, activation: str, T: int, B: int, I: int, H: int) -> None:

@@ -24,6 +24,7 @@ SIZES = {
     "two-rows-wide": {"T": 9, "B": 2, "I": 8, "H": 520},
     "three-rows-wide": {"T": 5, "B": 3, "I": 40, "H": 257},
     "chunked": {"T": 130, "B": 37, "I": 70, "H": 130},
+    "summed-by-blocks": {"T": 40, "B": 50, "I": 5, "H": 19},
 }
 sizes = pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
 
@@ -63,6 +64,12 @@ def test_thread_counts_where_a_blas_could_take_over(cell: str) -> None:
     problem = Problem.random(cell, T=60, B=64, I=256, H=256, dtype="float32")
     assert_same_bits(solve(problem, num_threads=2), solve(problem, num_threads=1))
     assert_same_bits(infer(problem, num_threads=2), infer(problem, num_threads=1))
+
+
+def test_thread_counts_where_a_pass_is_cut_into_pieces() -> None:
+    """By the clock, for Ctrl-C: what is summed must not depend on where."""
+    problem = Problem.random("lstm", T=600, B=128, I=8, H=33, dtype="float32", ragged=True)
+    assert_same_bits(solve(problem, num_threads=2), solve(problem, num_threads=1))
 
 
 @dtypes
@@ -155,11 +162,14 @@ def test_a_ragged_row_and_the_row_cut_to_its_length(cell: str, activation: str, 
             assert_same_bits(of_rows(alone, [0]), mine)
 
 
+@sizes
 @dtypes
 @cells
-def test_lengths_that_are_all_full_change_nothing(cell: str, activation: str, dtype: str) -> None:
-    problem = Problem.random(cell, T=7, B=5, I=3, H=17, activation=activation, dtype=dtype)
-    assert_same_bits(solve(problem.replace(lengths=np.full(5, 7))), solve(problem))
+def test_lengths_that_are_all_full_change_nothing(
+    cell: str, activation: str, dtype: str, size: dict[str, int]
+) -> None:
+    problem = Problem.random(cell, activation=activation, dtype=dtype, **size)
+    assert_same_bits(solve(problem.replace(lengths=np.full(size["B"], size["T"]))), solve(problem))
 
 
 @walks

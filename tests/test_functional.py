@@ -63,8 +63,20 @@ def test_against_the_reference(cell: str, activation: str, dtype: str, case: dic
         (400, 3, 2, 5),
         (2, 12, 9, 1040),
         (70, 2, 700, 35),
+        (61, 45, 5, 19),
+        (30, 100, 40, 70),
     ],
-    ids=["chunks", "one-row", "few-rows-wide", "many-rows", "many-steps", "stretches-of-k", "slices"],
+    ids=[
+        "chunks",
+        "one-row",
+        "few-rows-wide",
+        "many-rows",
+        "many-steps",
+        "stretches-of-k",
+        "slices",
+        "sums-of-blocks",
+        "sums-of-wide-blocks",
+    ],
 )
 @pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "reverse"])
 @dtypes

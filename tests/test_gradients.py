@@ -26,7 +26,9 @@ def test_every_parameter_and_input(cell: str, activation: str, bias: int | None,
 
 
 @pytest.mark.parametrize(
-    ("T", "B", "I", "H"), [(1, 1, 1, 1), (1, 4, 3, 2), (6, 1, 2, 9), (2, 2, 17, 3)], ids=["unit", "T1", "B1", "wide-x"]
+    ("T", "B", "I", "H"),
+    [(1, 1, 1, 1), (1, 4, 3, 2), (6, 1, 2, 9), (2, 2, 17, 3), (33, 16, 1, 2)],
+    ids=["unit", "T1", "B1", "wide-x", "sums-of-blocks"],
 )
 @pytest.mark.parametrize(("cell", "activation"), CELLS)
 def test_shapes_at_the_edges(cell: str, activation: str, T: int, B: int, I: int, H: int) -> None:

@@ -15,6 +15,8 @@ Design
   stopped. A long walk is cut into pieces between which the interpreter may see Ctrl-C.
 * Kept for BPTT, per step and row: S.H in gate rows, H of cell states (LSTM) and the outputs themselves. BPTT
   overwrites the gate rows with their gradients, from which the weight gradients are one product over all steps.
+* Where weights are few a block of rows multiplies its dG on the way back, while they are in a near cache, and sums
+  weight gradients of its own, which are added up in the end.
 * With weights in bfloat16 the left operand of each product is rounded to it in a member's scratch; all that is kept or
   carried stays float32.
 * Every element has one order of accumulation: the bits do not depend on threads, chunks or neighbours in the batch.
@@ -80,6 +82,15 @@ cdef enum:
 # the time when other programs wanted a core.
 cdef enum:
     LISTED = 2048
+# Weight gradients of fewer bytes are summed by each block of rows for itself, after every SUM_POINTS points, whose dG is
+# still in its second-level cache: 8 to 20 % of a training step of 32 units, 4 to 8 % of 200 (220 KiB); with 350 KiB it
+# gains nothing. LEAST_BLOCKS, if rows are enough, let as many threads take part; 4 were 1 to 3 % faster on two. dG kept
+# in a small buffer of each thread, instead of where the gates were, gained nothing more.
+cdef enum:
+    SUM_BYTES = 256 * 1024
+    SUM_POINTS = 256
+    LEAST_BLOCKS = 8
+    MOST_BLOCKS = 64
 # Panels of a cell state's row from which on BPTT's copies are kept a vector apart, against conflicts of cache sets: in
 # shorter ones that vector would be 13 % or more of them.
 cdef enum:
@@ -175,6 +186,8 @@ cdef struct Walk:
     Array dx
     char *zeros
     # weight gradients
+    Py_ssize_t sum_steps        # BPTT's blocks sum them for themselves after so many steps; 0: teams do, afterwards
+    Py_ssize_t sum_bytes        # of the sums of a block, dW, dR and db
     Py_ssize_t points           # the valid (t, b)
     char *dW                    # (P, I, G, V)
     char *dR
@@ -222,6 +235,8 @@ cdef struct Member:
     Py_ssize_t *rows
     char *lists
     char *rounded
+    char *scratch
+    char *sums
 
 
 cdef Member take(Walk *w, int member, Py_ssize_t block, int part, int parts) noexcept nogil:
@@ -233,11 +248,13 @@ cdef Member take(Walk *w, int member, Py_ssize_t block, int part, int parts) noe
     m.p1 = w.P * (part + 1) // parts
     m.lists = w.lists + member * w.list_bytes
     m.rounded = rounded(w, member)
+    m.scratch = w.scratch + member * w.scratch_bytes
+    m.sums = w.dW + block * w.sum_bytes
     m.rows = <Py_ssize_t *> m.lists
-    if w.order == NULL:
+    if w.order == NULL or w.sum_steps > 0:  # whose sums are the same with lengths that are all full
         m.count = w.B * (block + 1) // w.blocks - first
         for i in range(m.count):
-            m.rows[i] = first + i
+            m.rows[i] = first + i if w.order == NULL else w.order[first + i]
     else:  # dealt like cards, so that every block has long and short rows
         m.count = (w.B - block + w.blocks - 1) // w.blocks
         for i in range(m.count):
@@ -515,6 +532,14 @@ cdef inline void dg_runs(const Walk *w, fr_product *d) noexcept nogil:
     d.b_panel = packed_rows(w, d.segments * d.length) * w.kernels.vector
 
 
+cdef struct Points:
+    # rows that belong to some points, side by side
+    row_out *gates
+    row_out *x
+    row_out *h                  # the states they began from
+    row_out *dx
+
+
 cdef void bptt_team(void *context, int member, int members) noexcept nogil:
     """Walk back over [first, last): gate rows become their gradients, dh and dc those of the initial state."""
     walk_blocks(<Walk *> context, member, members, True, bptt_block)
@@ -523,20 +548,22 @@ cdef void bptt_team(void *context, int member, int members) noexcept nogil:
 cdef void bptt_block(Walk *w, Member m, Py_ssize_t end, Py_ssize_t begin) noexcept nogil:
     cdef const fr_cell *cell = w.cell
     cdef Py_ssize_t vector = w.kernels.vector, real = w.kernels.itemsize
-    cdef Py_ssize_t walked = begin, t, after, n, n_after, i, b
+    cdef Py_ssize_t walked = begin, t, after, n, n_after, i, b, points = 0, most = m.count * max(1, w.sum_steps)
     cdef bint starts
-    cdef row_out *gate_rows = take_list(&m, m.count)
+    cdef Points of
     cdef row_out *after_rows = take_list(&m, m.count)
     cdef row_out *dh_rows = take_list(&m, m.count)
     cdef row_out *dc_rows = take_list(&m, m.count)
     cdef row_out *dy_rows = take_list(&m, m.count)
     cdef row_out *h_rows = take_list(&m, m.count)
-    cdef row_out *h_prev_rows = take_list(&m, m.count)
     cdef row_out *c_rows = take_list(&m, m.count)
     cdef row_out *c_prev_rows = take_list(&m, m.count)
     cdef row_out *ahead_rows[FR_AHEAD]
     cdef fr_step step
     cdef fr_product ended
+    of.gates, of.h = take_list(&m, most), take_list(&m, most)
+    if w.sum_steps > 0:
+        of.x, of.dx = take_list(&m, most), take_list(&m, most)
     memset(step.ahead, 0, sizeof(step.ahead))
     for i in range(FR_AHEAD):
         ahead_rows[i] = take_list(&m, m.count)
@@ -561,12 +588,10 @@ cdef void bptt_block(Walk *w, Member m, Py_ssize_t end, Py_ssize_t begin) noexce
     step.units = w.H
     step.activation = w.activation
     step.training = 1
-    step.gates = gate_rows
     step.c = c_rows
     step.c_prev = <row_in *> c_prev_rows
     step.dy = NULL if w.dy.data == NULL else <row_in *> dy_rows
     step.h = <row_in *> h_rows
-    step.h_prev = <row_in *> h_prev_rows
     step.dc = dc_rows
     step.y = NULL
     step.h_next = NULL
@@ -586,7 +611,9 @@ cdef void bptt_block(Walk *w, Member m, Py_ssize_t end, Py_ssize_t begin) noexce
             ended.rows = n_after - n
             w.kernels.product(&ended)
             n_after = n
-        array_list(gate_rows, &w.gates, t, m.rows, n)
+        step.gates = of.gates + points
+        step.h_prev = <row_in *> of.h + points
+        array_list(step.gates, &w.gates, t, m.rows, n)
         array_list(h_rows, &w.y, t, m.rows, n)
         if w.dy.data != NULL:
             array_list(dy_rows, &w.dy, t, m.rows, n)
@@ -595,7 +622,7 @@ cdef void bptt_block(Walk *w, Member m, Py_ssize_t end, Py_ssize_t begin) noexce
         for i in range(n):
             b = m.rows[i]
             starts = walked == 0 or (w.reverse and w.lengths != NULL and w.lengths[b] == t + 1)
-            h_prev_rows[i] = (w.h0 + b * w.H * real if starts
+            of.h[points + i] = (w.h0 + b * w.H * real if starts
                               else w.y.data + previous(w, t) * w.y.step + b * w.y.row)
             if w.cells.data != NULL:
                 c_prev_rows[i] = (w.c + b * w.state_bytes if starts
@@ -614,6 +641,14 @@ cdef void bptt_block(Walk *w, Member m, Py_ssize_t end, Py_ssize_t begin) noexce
         n_after = n
         if m.parts > 1:
             fr_barrier_wait(w.barrier, m.parts)
+        if w.sum_steps > 0:
+            array_list(of.x + points, &w.x, t, m.rows, n)
+            if w.dx.data != NULL:
+                array_list(of.dx + points, &w.dx, t, m.rows, n)
+            points += n
+            if (begin - walked) % w.sum_steps == 0 or walked == end:
+                sum_points(w, &m, &of, points)
+                points = 0
     if walked == 0 and w.T > 0:
         array_list(after_rows, &w.gates, step_at(w, 0), m.rows, n_after)
         step.product.rows = n_after
@@ -690,23 +725,16 @@ cdef inline Py_ssize_t dx_block(const Walk *w) noexcept nogil:
     return min(LISTED, max(BLOCK_LEAST, BLOCK_BYTES // max(1, w.gate_bytes)))
 
 
-cdef void dx_team(void *context, int member, int members) noexcept nogil:
-    """dX = dG.W^T over this member's share of the points [first, last)."""
-    cdef Walk *w = <Walk *> context
-    cdef const fr_cell *cell = w.cell
-    cdef Py_ssize_t vector = w.kernels.vector, points = w.last - w.first, n, run
-    cdef Py_ssize_t i = w.first + points * member // members, end = w.first + points * (member + 1) // members
-    cdef Py_ssize_t block = dx_block(w)
-    cdef row_out gate_rows[LISTED]
-    cdef row_out dx_rows[LISTED]
-    cdef Point at = point_at(w, i)
+cdef fr_product dx_product(const Walk *w, row_out *gate_rows, row_out *dx_rows, char *scratch) noexcept nogil:
+    """dG.W^T, from gate rows to rows of dX."""
+    cdef Py_ssize_t vector = w.kernels.vector
     cdef fr_product d
     d.p0 = 0
     d.p1 = (w.I + vector - 1) // vector
     d.gates = 1
     dg_runs(w, &d)
     d.a = <row_in *> gate_rows
-    d.a_first = cell.input_first * vector
+    d.a_first = w.cell.input_first * vector
     d.b = w.WT
     d.c = dx_rows
     d.c_panel = vector
@@ -715,7 +743,20 @@ cdef void dx_team(void *context, int member, int members) noexcept nogil:
     d.seeds = NULL
     d.columns = w.I
     d.from_end = False
-    d.scratch = rounded(w, member)
+    d.scratch = scratch
+    return d
+
+
+cdef void dx_team(void *context, int member, int members) noexcept nogil:
+    """dX = dG.W^T over this member's share of the points [first, last)."""
+    cdef Walk *w = <Walk *> context
+    cdef Py_ssize_t points = w.last - w.first, n, run
+    cdef Py_ssize_t i = w.first + points * member // members, end = w.first + points * (member + 1) // members
+    cdef Py_ssize_t block = dx_block(w)
+    cdef row_out gate_rows[LISTED]
+    cdef row_out dx_rows[LISTED]
+    cdef Point at = point_at(w, i)
+    cdef fr_product d = dx_product(w, gate_rows, dx_rows, rounded(w, member))
     while i < end:
         d.rows = min(block, end - i)
         n = 0
@@ -730,49 +771,80 @@ cdef void dx_team(void *context, int member, int members) noexcept nogil:
         i += d.rows
 
 
-cdef void weights_team(void *context, int member, int members) noexcept nogil:
-    """Add the points [first, last) to dW = X^T.dG, dR = H_prev^T.dG and the sums of dG.
-
-    Where x is rows of a table the part of x is left out, and the gate gradients of a table's rows are summed, each of
-    the points that took it; a walk of the table's rows, without y, leaves out that of h and the sums. A member's share
-    is some panels, or, where panels are few, some rows of dW and dR.
-    """
-    cdef Walk *w = <Walk *> context
+cdef fr_outer weights_product(const Walk *w, const Points *of, char *scratch) noexcept nogil:
+    """X^T.dG and H_prev^T.dG, without the first where x is rows of a table, and without the second of a walk of no y."""
     cdef const fr_cell *cell = w.cell
-    cdef Py_ssize_t vector = w.kernels.vector, i = w.first, n, run, k
-    cdef bint by_panels = w.P * cell.slots >= 3 * members or w.I + w.H < 16 * members
-    cdef bint of_x = w.table == NULL, of_h = w.y.data != NULL
-    cdef row_out gate_rows[LISTED]
-    cdef row_out x_rows[LISTED]
-    cdef row_out h_rows[LISTED]
-    cdef Point at = point_at(w, i)
     cdef int part
     cdef fr_outer d
-    d.begins = i == 0
-    d.b = <row_in *> gate_rows
+    d.b = <row_in *> of.gates
     d.slots = cell.slots
-    d.columns = w.P * vector
-    d.scratch = w.scratch + member * w.scratch_bytes
-    d.p0 = w.P * member // members if by_panels else 0
-    d.p1 = w.P * (member + 1) // members if by_panels else w.P
+    d.columns = w.P * w.kernels.vector
+    d.scratch = scratch
+    d.p0 = 0
+    d.p1 = w.P
     d.gates = cell.gates
     d.sum, d.into = NULL, NULL
-    if of_h and (by_panels or member == 0):
-        d.sum = w.db
-        d.into = NULL if of_x else x_rows
     d.parts = 0
-    if of_x:
-        d.part[0].a, d.part[0].m1, d.part[0].c = <row_in *> x_rows, w.I, w.dW
+    if w.table == NULL:
+        d.part[0].a, d.part[0].m1, d.part[0].c = <row_in *> of.x, w.I, w.dW
         d.part[0].first = cell.input_first
         d.parts = 1
-    if of_h:
-        d.part[d.parts].a, d.part[d.parts].m1, d.part[d.parts].c = <row_in *> h_rows, w.H, w.dR
+    if w.y.data != NULL:
+        d.part[d.parts].a, d.part[d.parts].m1, d.part[d.parts].c = <row_in *> of.h, w.H, w.dR
         d.part[d.parts].first = cell.recurrent_first
         d.parts += 1
     for part in range(d.parts):
         d.part[part].m0 = 0
         d.part[part].rows = d.part[part].m1
-        if not by_panels:
+    return d
+
+
+cdef void sum_points(const Walk *w, const Member *m, const Points *of, Py_ssize_t points) noexcept nogil:
+    """What some points of a block add to its weight gradients, and their dX."""
+    cdef fr_product dx
+    cdef fr_outer d = weights_product(w, of, m.scratch)
+    d.begins = False
+    d.k = points
+    d.part[0].c = m.sums
+    d.part[1].c = m.sums + (w.dR - w.dW)
+    d.sum = m.sums + (w.db - w.dW)
+    w.kernels.outer(&d)
+    if w.dx.data != NULL:
+        dx = dx_product(w, of.gates, of.dx, m.rounded)
+        dx.rows = points
+        w.kernels.product(&dx)
+
+
+cdef void weights_team(void *context, int member, int members) noexcept nogil:
+    """Add the points [first, last) to dW = X^T.dG, dR = H_prev^T.dG and the sums of dG.
+
+    Where x is rows of a table the gate gradients of its rows are summed instead of dW, each of the points that took it;
+    a walk of the table's rows leaves out the sums. A member's share is some panels, or, where panels are few, some rows
+    of dW and dR.
+    """
+    cdef Walk *w = <Walk *> context
+    cdef const fr_cell *cell = w.cell
+    cdef Py_ssize_t i = w.first, n, run, k
+    cdef bint by_panels = w.P * cell.slots >= 3 * members or w.I + w.H < 16 * members
+    cdef bint of_x = w.table == NULL, of_h = w.y.data != NULL
+    cdef row_out gate_rows[LISTED]
+    cdef row_out x_rows[LISTED]
+    cdef row_out h_rows[LISTED]
+    cdef Points of
+    cdef Point at = point_at(w, i)
+    cdef int part
+    cdef fr_outer d
+    of.gates, of.x, of.h = gate_rows, x_rows, h_rows
+    d = weights_product(w, &of, w.scratch + member * w.scratch_bytes)
+    d.begins = i == 0
+    if of_h and (by_panels or member == 0):
+        d.sum = w.db
+        d.into = NULL if of_x else x_rows
+    if by_panels:
+        d.p0 = w.P * member // members
+        d.p1 = w.P * (member + 1) // members
+    else:
+        for part in range(d.parts):
             d.part[part].m0 = d.part[part].m1 * member // members
             d.part[part].m1 = d.part[part].m1 * (member + 1) // members
     while True:  # of no points the sums are 0
@@ -794,6 +866,29 @@ cdef void weights_team(void *context, int member, int members) noexcept nogil:
         i += d.k
         if i == w.last:
             return
+
+
+ctypedef fused real:
+    float
+    double
+
+
+cdef void add_reals(real *to, const real *values, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        to[i] += values[i]
+
+
+cdef void blocks_team(void *context, int member, int members) noexcept nogil:
+    """Add the weight gradients of all blocks, in their order, to those of the first."""
+    cdef Walk *w = <Walk *> context
+    cdef Py_ssize_t reals = w.sum_bytes // w.kernels.itemsize, block
+    cdef Py_ssize_t first = reals * member // members, last = reals * (member + 1) // members
+    for block in range(1, w.blocks):
+        if w.kernels.itemsize == 4:
+            add_reals(<float *> w.dW, <const float *> (w.dW + block * w.sum_bytes), first, last)
+        else:
+            add_reals(<double *> w.dW, <const double *> (w.dW + block * w.sum_bytes), first, last)
 
 
 cdef struct Pack:
@@ -955,11 +1050,6 @@ cdef inline char *data(array):
     return NULL if array is None else <char *> cnp.PyArray_DATA(array)
 
 
-ctypedef fused real:
-    float
-    double
-
-
 cdef void add_gates(real *gate_row, const real *values, Py_ssize_t H, Py_ssize_t V, const fr_cell *cell, int first,
                     const int *order) noexcept nogil:
     """Add (G.H,) values, gates in Keras's order, to the slots of a gate row from `first` on."""
@@ -1109,18 +1199,23 @@ cdef class Recurrence:
         cdef double stream = STREAM_BFLOAT16 if self.bfloat16 else STREAM
         return STEP + max(operations / RATE, weights / stream) + activations / ACTIVATIONS_RATE
 
-    cdef Py_ssize_t plan(self, Walk *w, Workspace memory, lengths, int threads, double team) except -1:
+    cdef Py_ssize_t plan(self, Walk *w, Workspace memory, lengths, int threads, double team,
+                         int sum_blocks=0) except -1:
         """Choose the team, the blocks and the chunk, and make room for the lists; returns the steps of a piece.
 
-        A pass shorter than `team` seconds is one thread's.
+        A pass shorter than `team` seconds is one thread's. BPTT's `sum_blocks`, if any, are the blocks: the bits of
+        their sums depend on them, so nothing about them depends on the threads.
         """
         cdef double step = self.cost(w.T, w.B)
-        cdef Py_ssize_t room, rows, turn
+        cdef Py_ssize_t room, rows, turn, short_turn, grain
         cdef int blocks, members = threads
+        if sum_blocks > 0:
+            step *= 3  # products
+            members = min(members, sum_blocks)
         if step * w.T < team:
             members = 1
         w.by_units = False
-        if members > 1 and (w.B < 2 * members or self.padded(w.H) > SHARED_WEIGHTS):
+        if members > 1 and sum_blocks == 0 and (w.B < 2 * members or self.padded(w.H) > SHARED_WEIGHTS):
             if step >= SPLIT * members and w.P >= members:
                 w.by_units = True
             elif w.B < members:
@@ -1130,21 +1225,24 @@ cdef class Recurrence:
         rows = BLOCK_ROWS if self.padded(w.I + w.H) <= KEPT_WEIGHTS else w.B
         w.blocks = 1 if w.by_units or w.B == 0 else <int> ((w.B + rows - 1) // rows)
         w.turn = max(1, w.T)
-        if members > 1 and not w.by_units:
+        if sum_blocks > 0 or (members > 1 and not w.by_units):
             # with a block more than members there is always one to take
-            blocks = max(w.blocks, members + 1)
+            blocks = sum_blocks or max(w.blocks, members + 1)
             turn = w.T * blocks // (TURNS * members)
-            if w.B >= TURN_ROWS * blocks and turn >= max(1, <Py_ssize_t> (SHORT_TURN * blocks / step)):
+            short_turn = max(1, <Py_ssize_t> (SHORT_TURN * blocks / step))
+            if sum_blocks > 0 or (w.B >= TURN_ROWS * blocks and turn >= short_turn):
                 w.blocks, w.turn = blocks, max(1, min(turn, <Py_ssize_t> (LONG_TURN * blocks / step)))
             else:
                 w.blocks = (w.blocks + members - 1) // members * members
         rows = max(1, (w.B + w.blocks - 1) // w.blocks)
         w.chunk = max(CHUNK_ROWS, CHUNK_BYTES // max(1, self.gate_bytes)) // rows
         w.chunk = max(1, min(w.chunk, w.T))
-        w.turn = (w.turn + w.chunk - 1) // w.chunk * w.chunk
+        w.sum_steps = max(1, SUM_POINTS // rows) if sum_blocks > 0 else 0
+        grain = max(w.chunk, w.sum_steps)
+        w.turn = (w.turn + grain - 1) // grain * grain
         self.reserve_rounded(w, memory.rounded, rows * w.chunk, w.I, threads)
         self.reserve_rounded(w, memory.rounded, rows, w.H, threads)
-        w.list_bytes = w.B * sizeof(void *) * (2 * w.chunk + 14)
+        w.list_bytes = sizeof(void *) * (w.B * (2 * w.chunk + 14) + 4 * rows * w.sum_steps)
         room = (members * w.list_bytes + 2 * w.B * sizeof(Py_ssize_t) + sizeof(fr_barrier) + sizeof(fr_turns)
                 + w.blocks * sizeof(fr_turn))
         w.lists = memory.lists.reserve(room)
@@ -1268,14 +1366,18 @@ cdef class Recurrence:
         cdef Py_ssize_t B = w.B, I = self.inputs, H = self.units
         cdef Py_ssize_t vector = self.kernels.vector, real = self.kernels.itemsize, state = self.state_bytes
         cdef Py_ssize_t piece, table_rows, input_panels = (I + vector - 1) // vector
-        cdef Py_ssize_t depth = self.P * self.cell.gates * vector, transposed
+        cdef Py_ssize_t depth = self.P * self.cell.gates * vector, transposed, rows
         cdef const fr_cell *cell = self.cell
-        cdef int G = cell.gates, packers
+        cdef int G = cell.gates, packers, blocks = 0
         cdef bint of_table = tape.table is not None
         cdef Pack pack = self.packing(tape.kernel, tape.recurrent_kernel)
         tape.memory = None
-        piece = self.plan(&w, memory, tape.lengths, threads, TEAM)
-        self.reserve_rounded(&w, memory.rounded, max(dx_block(&w), (B + w.blocks - 1) // w.blocks), depth, threads)
+        w.sum_bytes = (I + H) * depth * real + self.gate_bytes
+        if not of_table:
+            blocks = self.sum_blocks(&w)
+        piece = self.plan(&w, memory, tape.lengths, threads, TEAM, blocks)
+        rows = (B + w.blocks - 1) // w.blocks * max(1, w.sum_steps)
+        self.reserve_rounded(&w, memory.rounded, max(dx_block(&w), rows), depth, threads)
         memory.states.reserve(<double> (3 * B + 2) * state)
         w.dh, w.dc = memory.states.data, memory.states.data + B * state
         w.x, w.y = as_steps(tape.x, tape.time_major), as_steps(tape.y, tape.time_major)
@@ -1304,29 +1406,33 @@ cdef class Recurrence:
         with nogil:
             run_team(pack_team, &pack, packers)
 
-        run_in_pieces(bptt_team, &w, -w.T, piece)
-        dstart = (self.stored_states(w.dh, B),)
-        if cell.states == 2:
-            dstart = (dstart[0], self.stored_states(w.dc, B))
-
-        # the products over all points
         w.scratch_bytes = FR_OUTER_ROWS * ((4 * vector + I + H) * real + 2 * FR_OUTER_PADDING)
-        memory.gradients.reserve(<double> (I + H) * depth * real + self.gate_bytes + <double> threads * w.scratch_bytes
+        memory.gradients.reserve(<double> w.sum_bytes * max(1, blocks) + <double> threads * w.scratch_bytes
                                  + input_panels * vector * real)
         w.dW = memory.gradients.data
         w.dR = w.dW + I * depth * real
         w.db = w.dR + H * depth * real
-        w.scratch = w.db + self.gate_bytes
+        w.scratch = w.dW + w.sum_bytes * max(1, blocks)
         w.zeros = w.scratch + threads * w.scratch_bytes
         memset(w.zeros, 0, input_panels * vector * real)
-        w.points = w.T * B
-        if w.lengths != NULL:
-            w.points = np.sum(tape.lengths)
-        if of_table:
-            self.products(&w, False, threads)
-            self.walk_table(&w, tape.table, w.table)
-            w.dx = as_steps(None if dx is None else dx[np.newaxis], True)
-        self.products(&w, dx is not None, threads)
+        memset(w.dW, 0, w.sum_bytes * blocks)
+        run_in_pieces(bptt_team, &w, -w.T, piece, max(1, w.sum_steps))
+        dstart = (self.stored_states(w.dh, B),)
+        if cell.states == 2:
+            dstart = (dstart[0], self.stored_states(w.dc, B))
+
+        if blocks > 0:
+            with nogil:
+                run_team(blocks_team, &w, packers)
+        else:
+            w.points = w.T * B
+            if w.lengths != NULL:
+                w.points = np.sum(tape.lengths)
+            if of_table:
+                self.products(&w, False, threads)
+                self.walk_table(&w, tape.table, w.table)
+                w.dx = as_steps(None if dx is None else dx[np.newaxis], True)
+            self.products(&w, dx is not None, threads)
         dW, dR = matrix(I, G * H, self.type_number), matrix(H, G * H, self.type_number)
         db = matrix(2, G * H, self.type_number)
         pack.W, pack.packed_W, pack.R, pack.packed_R = data(dW), w.dW, data(dR), w.dR
@@ -1337,6 +1443,12 @@ cdef class Recurrence:
                             cell.recurrent_first, 0, 1)
         self.spare = memory
         return dW, dR, db, dstart
+
+    cdef int sum_blocks(self, const Walk *w):
+        """Blocks of rows that sum weight gradients of their own; 0: it does not pay."""
+        cdef Py_ssize_t blocks = max((w.B + BLOCK_ROWS - 1) // BLOCK_ROWS, min(LEAST_BLOCKS, w.B // TURN_ROWS))
+        blocks = min(blocks, MOST_BLOCKS)
+        return <int> blocks if 1 < blocks <= w.T * w.B // SUM_POINTS and w.sum_bytes <= SUM_BYTES else 0
 
     cdef products(self, Walk *w, bint dx, int threads):
         """dX, and what the points add to dW, dR and db."""
