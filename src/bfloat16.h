@@ -96,44 +96,4 @@ INLINE fr_product with_rounded_rows(const fr_product *d)
     return rounded;
 }
 
-static void pack_bfloat16(void *packed, const void *w, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, int G, const int *order,
-                          ptrdiff_t p0, ptrdiff_t p1)
-{
-    for (ptrdiff_t p = p0; p < p1; p++) {
-        const ptrdiff_t units = H - p * V < V ? H - p * V : V;
-        real *to = (real *)packed + p * ((K + 1) / PAIR) * G * V;
-        for (ptrdiff_t k = 0; k < K; k += PAIR)
-            for (int g = 0; g < G; g++, to += V) {
-                const real *from = (const real *)w + k * ld + order[g] * H + p * V;
-                const vec low = units == V ? load(from) : load_tail(from, units);
-                vec high = all(0);
-                if (k + 1 < K) high = units == V ? load(from + ld) : load_tail(from + ld, units);
-                store(to, pair_of(round_bfloat16(low), round_bfloat16(high)));
-            }
-    }
-}
-
-/* V is even, so is each run of units: no pair reaches from one gate into the next */
-static void pack_transposed_bfloat16(void *packed, const void *w, ptrdiff_t ld, ptrdiff_t N, ptrdiff_t H, int G,
-                                     const int *order, ptrdiff_t depth, ptrdiff_t p0, ptrdiff_t p1)
-{
-    const ptrdiff_t P = (H + V - 1) / V;
-    for (ptrdiff_t n = p0; n < p1; n++) {
-        const ptrdiff_t rows = N - n * V < V ? N - n * V : V;
-        for (ptrdiff_t p = 0; p < P; p++) {
-            const ptrdiff_t units = H - p * V < V ? H - p * V : V;
-            for (int g = 0; g < G; g++) {
-                const real *from = (const real *)w + n * V * ld + order[g] * H + p * V;
-                real *to = (real *)packed + (n * depth + (p * G + g) * V) / PAIR * V;
-                real turned[V * V]; /* V units of V rows each */
-                if (rows < V || units < V) memset(turned, 0, sizeof turned);
-                for (ptrdiff_t u = 0; u < units; u++)
-                    for (ptrdiff_t r = 0; r < rows; r++) turned[u * V + r] = from[r * ld + u];
-                for (ptrdiff_t u = 0; u < V; u += PAIR, to += V)
-                    store(to, pair_of(round_bfloat16(load(turned + u * V)), round_bfloat16(load(turned + u * V + V))));
-            }
-        }
-    }
-}
-
 #endif

@@ -1,4 +1,4 @@
-/* The two register tiles everything else is made of, their loops, and the packing of their operands.
+/* The two register tiles everything else is made of, and their loops; pack.h lays out their operands.
  *
  * product   rows times packed weights (x.W, h.R, dG.R^T, dG.W^T): a tile of R rows x N vectors stays in registers
  *           over all of K; per k it reads N vectors and R broadcasts for R . N multiply-adds.
@@ -506,58 +506,6 @@ static void outer(const fr_outer *d)
         if (i > 0) slice.sum = NULL, slice.into = NULL; /* the first has seen to them */
         outer_slice(&slice);
     }
-}
-
-static void pack(void *packed, const void *w, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, int G, const int *order,
-                 ptrdiff_t p0, ptrdiff_t p1)
-{
-    for (ptrdiff_t p = p0; p < p1; p++) {
-        const ptrdiff_t units = H - p * V < V ? H - p * V : V;
-        real *to = (real *)packed + p * K * G * V;
-        for (ptrdiff_t k = 0; k < K; k++)
-            for (int g = 0; g < G; g++, to += V) {
-                const real *from = (const real *)w + k * ld + order[g] * H + p * V;
-                store(to, units == V ? load(from) : load_tail(from, units));
-            }
-    }
-}
-
-static void pack_transposed(void *packed, const void *w, ptrdiff_t ld, ptrdiff_t N, ptrdiff_t H, int G,
-                            const int *order, ptrdiff_t depth, ptrdiff_t p0, ptrdiff_t p1)
-{
-    const ptrdiff_t P = (H + V - 1) / V;
-    for (ptrdiff_t n = p0; n < p1; n++) {
-        const ptrdiff_t rows = N - n * V < V ? N - n * V : V;
-        for (ptrdiff_t p = 0; p < P; p++) {
-            const ptrdiff_t units = H - p * V < V ? H - p * V : V;
-            for (int g = 0; g < G; g++) {
-                const ptrdiff_t k = (p * G + g) * V, padded = depth - k < V ? depth - k : V;
-                const real *from = (const real *)w + n * V * ld + order[g] * H + p * V;
-                real *to = (real *)packed + (n * depth + k) * V;
-                if (rows < V || units < padded) memset(to, 0, sizeof(real) * (size_t)(padded * V));
-                for (ptrdiff_t u = 0; u < units; u++)
-                    for (ptrdiff_t r = 0; r < rows; r++) to[u * V + r] = from[r * ld + u];
-            }
-        }
-    }
-}
-
-static void unpack(void *w, ptrdiff_t ld, const void *packed, ptrdiff_t M, ptrdiff_t H, int G, const int *order,
-                   int slots, int first, ptrdiff_t m0, ptrdiff_t m1)
-{
-    const ptrdiff_t P = (H + V - 1) / V;
-    for (ptrdiff_t m = m0; m < m1; m++)
-        for (ptrdiff_t p = 0; p < P; p++) {
-            const real *from = (const real *)packed + ((p * M + m) * slots + first) * V;
-            const ptrdiff_t units = H - p * V;
-            for (int g = 0; g < G; g++) {
-                real *to = (real *)w + m * ld + order[g] * H + p * V;
-                if (units >= V)
-                    store(to, load(from + g * V));
-                else
-                    store_tail(to, load(from + g * V), units);
-            }
-        }
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include "gru.h"
 #include "lstm.h"
 #include "narrow.h"
+#include "pack.h"
 #include "rnn.h"
 #include "update.h"
 
