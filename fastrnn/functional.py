@@ -229,7 +229,6 @@ def forward_train(
     y = empty_sequence((*x.shape[:2], recurrence.units), x.dtype)
     ends, tape = recurrence.forward(x, state, valid, reverse, time_major, y, True, threads)
     assert tape is not None
-    y.flags.writeable = False
     kept = Tape(tape, y, bias_shape, not return_sequences, threads)
     return (y if return_sequences else ends[0].copy()), ends, kept
 

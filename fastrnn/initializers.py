@@ -263,10 +263,12 @@ class VarianceScaling(RandomInitializer):
 class _Scaled(VarianceScaling):
     """A law of `VarianceScaling` with a name of its own."""
 
-    law: tuple[float, str, str]
+    scale: float
+    mode: str
+    distribution: str
 
     def __init__(self, seed: int | None = None) -> None:
-        super().__init__(*self.law, seed=seed)
+        RandomInitializer.__init__(self, seed)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -279,37 +281,37 @@ class GlorotUniform(_Scaled):
     Glorot & Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010.
     """
 
-    name, law = "glorot_uniform", (1.0, "fan_avg", "uniform")
+    name, scale, mode, distribution = "glorot_uniform", 1.0, "fan_avg", "uniform"
 
 
 class GlorotNormal(_Scaled):
     """Truncated normal of variance 2 / (rows + columns); see `GlorotUniform`."""
 
-    name, law = "glorot_normal", (1.0, "fan_avg", "truncated_normal")
+    name, scale, mode, distribution = "glorot_normal", 1.0, "fan_avg", "truncated_normal"
 
 
 class HeUniform(_Scaled):
     """Uniform of variance 2 / rows. He, Zhang, Ren & Sun, "Delving deep into rectifiers", ICCV 2015."""
 
-    name, law = "he_uniform", (2.0, "fan_in", "uniform")
+    name, scale, mode, distribution = "he_uniform", 2.0, "fan_in", "uniform"
 
 
 class HeNormal(_Scaled):
     """Truncated normal of variance 2 / rows; see `HeUniform`."""
 
-    name, law = "he_normal", (2.0, "fan_in", "truncated_normal")
+    name, scale, mode, distribution = "he_normal", 2.0, "fan_in", "truncated_normal"
 
 
 class LecunUniform(_Scaled):
     """Uniform of variance 1 / rows. LeCun, Bottou, Orr & Müller, "Efficient BackProp", 1998."""
 
-    name, law = "lecun_uniform", (1.0, "fan_in", "uniform")
+    name, scale, mode, distribution = "lecun_uniform", 1.0, "fan_in", "uniform"
 
 
 class LecunNormal(_Scaled):
     """Truncated normal of variance 1 / rows; see `LecunUniform`."""
 
-    name, law = "lecun_normal", (1.0, "fan_in", "truncated_normal")
+    name, scale, mode, distribution = "lecun_normal", 1.0, "fan_in", "truncated_normal"
 
 
 class Orthogonal(RandomInitializer):
@@ -416,6 +418,6 @@ def get(value: Any) -> Initializer:
         return value
     value = check("initializer", value)
     if isinstance(value, str):
-        value = {"class": value, "config": {}}
+        return INITIALIZERS[value]()
     made: Initializer = INITIALIZERS[value["class"]](**value["config"])
     return made

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import operator
 import os
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastrnn._core.arrays import fits
+from fastrnn._core.threads import MOST, default_threads
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -259,8 +259,6 @@ def step(x: Any, out: Any, streams: int, inputs: int, units: int, dtype: Any) ->
 
 def threads(value: Any) -> int:
     """The team's size: the argument, or the process's default."""
-    from fastrnn._core.threads import MOST, default_threads
-
     if value is None:
         return default_threads()
     result = count("num_threads", value, minimum=1)
@@ -329,7 +327,7 @@ def layer_name(name: str, value: Any) -> str:
     """Letters, digits, "_", "-" and ".", so that it can stand in files and tables."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, got {value!r}")
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", value):
+    if not value or not value.isascii() or not all(letter.isalnum() or letter in "_-." for letter in value):
         raise ValueError(f"{name} must be letters, digits, '_', '-' and '.', got {value!r}")
     return value
 

@@ -175,14 +175,13 @@ def test_dropout_is_one_mask_a_sequence_and_only_in_training(cell: str) -> None:
     plain = CELLS[cell](H, return_sequences=True, seed=5)
     np.testing.assert_array_equal(layer(x), plain(x))
     layer(x, training=True)
-    (kept,) = layer.recall()
-    (mask,) = kept.drops
+    (mask,) = layer.recall()[3]
     assert mask.shape == (64, 1, 10)
     np.testing.assert_allclose(np.unique(mask), [0, 1 / 0.75], rtol=1e-6)
     # 640 draws at 0.25: the share dropped is within 5 standard deviations
     assert abs((mask == 0).mean() - 0.25) < 5 * np.sqrt(0.25 * 0.75 / 640)
     layer(x, training=True)
-    assert (layer.recall()[0].drops[0] != mask).any()
+    assert (layer.recall()[3][0] != mask).any()
 
 
 def test_lstm_begins_with_a_forget_bias_of_one() -> None:
@@ -334,7 +333,7 @@ def test_memory_kept_for_bptt_is_the_formula(cell: str) -> None:
     layer = CELLS[cell](units, return_sequences=True)
     x = data(batch, steps, 16).astype(np.float32)
     layer(x, training=True)
-    kept = layer.recall()[0].tapes[0][0].nbytes
+    kept = layer.recall()[2][0].nbytes
     slots = {"simple_rnn": 1, "lstm": 5, "gru": 4}[cell]
     formula = slots * steps * batch * units * 4
     # a state row has one vector more than H; rows of a batch are offset by less than 4096 bytes, twice for an LSTM

@@ -25,7 +25,7 @@ def build(row: Row, arrays: dict[str, np.ndarray], threads: int | None = None, c
         recurrent_initializer="zeros",  # to be overwritten: an orthogonal one of 1024 units takes seconds
         num_layers=row.layers,
         bidirectional=row.bidirectional,
-        dtype=str(arrays["x"].dtype),
+        dtype=arrays["x"].dtype,
         num_threads=threads,
         compute_dtype=compute_dtype,
     )

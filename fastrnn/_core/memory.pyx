@@ -169,10 +169,10 @@ cdef empty(int axes, const Py_ssize_t *shape, int type_number):
     return array
 
 
-def empty_sequence(tuple shape, dtype):
+def empty_sequence(tuple shape, cnp.dtype dtype):
     """`numpy.empty(shape, dtype)`, float32 or float64, of memory that is used again."""
     cdef Py_ssize_t sizes[cnp.NPY_MAXDIMS]
     cdef int axis
     for axis in range(len(shape)):
         sizes[axis] = shape[axis]
-    return empty(len(shape), sizes, cnp.NPY_FLOAT if dtype.itemsize == 4 else cnp.NPY_DOUBLE)
+    return empty(len(shape), sizes, dtype.type_num)

@@ -958,7 +958,8 @@ cdef class Workspace:
 cdef class Tape:
     """What a training pass leaves for its BPTT: gates and cell states in `memory`, and the arrays it must see again."""
     cdef Workspace memory
-    cdef object x, y, h0, kernel, recurrent_kernel, lengths, table
+    cdef object x, y, kernel, recurrent_kernel, lengths, table
+    cdef char *h0               # in `memory`
     cdef bint reverse, time_major
     cdef readonly Recurrence recurrence
 
@@ -992,7 +993,7 @@ cdef run_in_pieces(team_body body, Walk *w, Py_ssize_t total, Py_ssize_t piece, 
     """
     cdef bint back = total < 0
     cdef double began = 0, pace
-    total = abs(total)
+    total = -total if back else total
     w.first = w.last = total if back else 0
     while True:
         piece = max(grain, piece // grain * grain)
@@ -1099,7 +1100,7 @@ cdef class Recurrence:
             self.cell_bytes -= vector * self.kernels.itemsize
         self.weights, self.projected = Memory(), Memory()
 
-    cdef Py_ssize_t padded(self, Py_ssize_t rows):
+    cdef Py_ssize_t padded(self, Py_ssize_t rows) noexcept:
         """Bytes of a packed operand of so many rows."""
         if self.bfloat16:
             rows = (rows + 1) // 2
@@ -1126,8 +1127,9 @@ cdef class Recurrence:
 
         A network of words or characters reads few different rows many times: N products instead of T.B.
         """
-        cdef Walk w = self.walk(0, 0, False)
+        cdef Walk w
         cdef Memory rounding = Memory()
+        self.walk(&w, 0, 0, False)
         self.reserve_rounded(&w, rounding, CHUNK_ROWS, self.inputs, threads)
         self.projected.reserve(<double> table.shape[0] * self.gate_bytes)
         self.walk_table(&w, table, self.projected.data)
@@ -1143,7 +1145,7 @@ cdef class Recurrence:
         if values == NULL:
             return
         self.add_bias(values, cell.input_first, cell.input_order)
-        if bias.ndim == 2:
+        if cnp.PyArray_NDIM(bias) == 2:
             self.add_bias(values + cell.gates * self.units * self.kernels.itemsize, cell.recurrent_first,
                           cell.recurrent_order)
 
@@ -1155,11 +1157,11 @@ cdef class Recurrence:
             add_gates(<double *> self.bias, <const double *> values, self.units, self.kernels.vector, self.cell, first,
                       order)
 
-    cdef int packers(self, int threads):
+    cdef int packers(self, int threads) noexcept:
         """The members that packing the weights, or unpacking their gradients, is worth."""
         return 1 if (self.inputs + self.units) * self.units < 50000 else threads
 
-    cdef Pack packing(self, kernel, recurrent_kernel):
+    cdef Pack packing(self, kernel, recurrent_kernel) noexcept:
         cdef Pack pack
         pack.kernels, pack.cell = self.kernels, self.cell
         pack.I, pack.H, pack.P = self.inputs, self.units, self.P
@@ -1174,15 +1176,13 @@ cdef class Recurrence:
         self.spare = None
         return Workspace() if workspace is None else workspace
 
-    cdef Walk walk(self, Py_ssize_t T, Py_ssize_t B, bint reverse):
-        cdef Walk w
-        memset(&w, 0, sizeof(Walk))
+    cdef void walk(self, Walk *w, Py_ssize_t T, Py_ssize_t B, bint reverse) noexcept:
+        memset(w, 0, sizeof(Walk))
         w.kernels, w.cell, w.activation, w.reverse = self.kernels, self.cell, self.activation, reverse
         w.T, w.B, w.I, w.H, w.P = T, B, self.inputs, self.units, self.P
         w.gate_bytes, w.state_bytes = self.gate_bytes, self.state_bytes
         w.bfloat16 = self.bfloat16
         w.W, w.R, w.bias = self.W, self.R, self.bias
-        return w
 
     cdef reserve_rounded(self, Walk *w, Memory memory, Py_ssize_t rows, Py_ssize_t K, int threads):
         """Room for each of a team to round so many rows of K reals."""
@@ -1190,7 +1190,7 @@ cdef class Recurrence:
             w.rounded_bytes = max(w.rounded_bytes, self.kernels.bfloat16_room(rows, K))
             w.rounded = memory.reserve(<double> threads * w.rounded_bytes)
 
-    cdef double cost(self, Py_ssize_t T, Py_ssize_t B):
+    cdef double cost(self, Py_ssize_t T, Py_ssize_t B) noexcept:
         """Seconds of one step on one thread, roughly; W is read once for every chunk of steps."""
         cdef double operations = 2.0 * B * self.cell.gates * self.units * (self.inputs + self.units)
         cdef double chunk = max(1, min(T, CHUNK_ROWS // max(1, B)))
@@ -1268,19 +1268,20 @@ cdef class Recurrence:
 
         x (B, T, I), or (T, B, I) when time_major, or `of_table` int64 without the last axis, numbers of rows of the
         table that was loaded; states the initial h (and c) (B, H), each C-contiguous or None;
-        lengths (B,) int64 or None; y as x but of H columns, or None unless training.
+        lengths (B,) int64 or None; y as x but of H columns, or None unless training, which makes it read-only.
         Returns the final states and, when training, the tape BPTT needs.
         """
         cdef Workspace memory = self.take_workspace()
         cdef Py_ssize_t T = cnp.PyArray_DIM(x, 0 if time_major else 1)
         cdef Py_ssize_t B = cnp.PyArray_DIM(x, 1 if time_major else 0)
         cdef Py_ssize_t piece, state = self.state_bytes
-        cdef Walk w = self.walk(T, B, reverse)
+        cdef Walk w
         cdef Tape tape = None
         h0 = states[0]
+        self.walk(&w, T, B, reverse)
         w.training = training
         piece = self.plan(&w, memory, lengths, threads, TEAM)
-        memory.states.reserve(<double> 3 * B * state)
+        self.reserve_states(memory, B)
         w.h, w.c = memory.states.data, memory.states.data + 2 * B * state
         w.x, w.y = as_steps(x, time_major), as_steps(y, time_major)
         w.table = self.projected.data if of_table else NULL
@@ -1311,11 +1312,12 @@ cdef class Recurrence:
         tape = Tape.__new__(Tape)
         tape.memory, tape.recurrence, tape.reverse, tape.time_major = memory, self, reverse, time_major
         tape.x, tape.y, tape.lengths, tape.table = x, y, lengths, self.table if of_table else None
-        tape.h0 = matrix(B, self.units, self.type_number)
+        tape.h0 = self.reserve_states(memory, B)
         if h0 is None:
-            memset(data(tape.h0), 0, B * self.units * self.kernels.itemsize)
+            memset(tape.h0, 0, B * self.units * self.kernels.itemsize)
         else:
-            memcpy(data(tape.h0), data(h0), B * self.units * self.kernels.itemsize)
+            memcpy(tape.h0, data(h0), B * self.units * self.kernels.itemsize)
+        cnp.PyArray_CLEARFLAGS(y, cnp.NPY_ARRAY_WRITEABLE)
         tape.kernel, tape.recurrent_kernel = self.kernel, self.recurrent_kernel
         return ends, tape
 
@@ -1335,6 +1337,11 @@ cdef class Recurrence:
                                  + <double> w.B * self.state_bytes)
             w.cells.data = memory.cells.data
             w.c = w.cells.data + max(w.T * w.cells.step, w.B * w.cells.row)
+
+    cdef char *reserve_states(self, Workspace memory, Py_ssize_t B) except NULL:
+        """Room for the states of either walk, and behind them, which is returned, for the initial h (B, H)."""
+        memory.states.reserve((<double> 3 * B + 2) * self.state_bytes + <double> B * self.units * self.kernels.itemsize)
+        return memory.states.data + (3 * B + 2) * self.state_bytes
 
     cdef load_states(self, char *to, states, Py_ssize_t B):
         cdef Py_ssize_t b, row = self.units * self.kernels.itemsize
@@ -1361,9 +1368,8 @@ cdef class Recurrence:
         as (2, G.H), and a tuple of those of the initial states.
         """
         cdef Workspace memory = tape.memory
-        cdef Walk w = self.walk(cnp.PyArray_DIM(tape.x, 0 if tape.time_major else 1),
-                                cnp.PyArray_DIM(tape.x, 1 if tape.time_major else 0), tape.reverse)
-        cdef Py_ssize_t B = w.B, I = self.inputs, H = self.units
+        cdef Walk w
+        cdef Py_ssize_t B = cnp.PyArray_DIM(tape.x, 1 if tape.time_major else 0), I = self.inputs, H = self.units
         cdef Py_ssize_t vector = self.kernels.vector, real = self.kernels.itemsize, state = self.state_bytes
         cdef Py_ssize_t piece, table_rows, input_panels = (I + vector - 1) // vector
         cdef Py_ssize_t depth = self.P * self.cell.gates * vector, transposed, rows
@@ -1372,13 +1378,13 @@ cdef class Recurrence:
         cdef bint of_table = tape.table is not None
         cdef Pack pack = self.packing(tape.kernel, tape.recurrent_kernel)
         tape.memory = None
+        self.walk(&w, cnp.PyArray_DIM(tape.x, 0 if tape.time_major else 1), B, tape.reverse)
         w.sum_bytes = (I + H) * depth * real + self.gate_bytes
         if not of_table:
             blocks = self.sum_blocks(&w)
         piece = self.plan(&w, memory, tape.lengths, threads, TEAM, blocks)
         rows = (B + w.blocks - 1) // w.blocks * max(1, w.sum_steps)
         self.reserve_rounded(&w, memory.rounded, max(dx_block(&w), rows), depth, threads)
-        memory.states.reserve(<double> (3 * B + 2) * state)
         w.dh, w.dc = memory.states.data, memory.states.data + B * state
         w.x, w.y = as_steps(tape.x, tape.time_major), as_steps(tape.y, tape.time_major)
         w.dy = as_steps(dy, tape.time_major)
@@ -1390,7 +1396,7 @@ cdef class Recurrence:
             w.table = memory.table.data
             memset(w.table, 0, table_rows * self.gate_bytes)
         self.keep_points(&w, memory)
-        w.h0 = data(tape.h0)
+        w.h0 = tape.h0
         self.load_states(w.dh, dends[0], B)
         if cell.states == 2:
             self.load_states(w.dc, dends[1], B)
@@ -1482,7 +1488,7 @@ cdef class StepWalk:
     def __init__(self, Recurrence recurrence, Py_ssize_t streams, int threads):
         cdef Py_ssize_t state = recurrence.state_bytes
         self.recurrence, self.streams, self.memory = recurrence, streams, Workspace()
-        self.w = recurrence.walk(1, streams, False)
+        recurrence.walk(&self.w, 1, streams, False)
         recurrence.plan(&self.w, self.memory, None, threads, AWAKE_TEAM)
         self.w.h = self.memory.states.reserve(3 * streams * state)
         self.w.c = self.w.h + 2 * streams * state

@@ -29,10 +29,10 @@ class Direction:
         recurrent_kernel: Variable,
         bias: Variable | None,
         reverse: bool,
-        columns: slice,
+        columns: slice | None,
     ) -> None:
         self.recurrence, self.reverse = recurrence, reverse
-        self.columns = columns  # its own among the outputs of its level
+        self.columns = columns  # its own among the outputs of its level; None: all
         self.kernel, self.recurrent_kernel, self.bias = kernel, recurrent_kernel, bias
         self.variables = [variable for variable in (kernel, recurrent_kernel, bias) if variable is not None]
         self.two_biases = bias is not None and len(bias.shape) == 2  # of the input and of the recurrent product
@@ -41,9 +41,9 @@ class Direction:
 
     def load(self, threads: int) -> Recurrence:
         """The recurrence with the weights as they are now; packing happens only after a change."""
-        version = 0
-        for variable in self.variables:
-            version += variable.version
+        version = self.kernel.version + self.recurrent_kernel.version
+        if self.bias is not None:
+            version += self.bias.version
         if version != self.packed:
             self.pack_into(self.recurrence, threads)
             self.packed = version
@@ -58,26 +58,14 @@ class Direction:
 
     def pack_into(self, recurrence: Recurrence, threads: int) -> None:
         """Give the present weights to a recurrence."""
-        bias = None if self.bias is None else self.bias.value
-        recurrence.load(self.kernel.value, self.recurrent_kernel.value, bias, threads)
+        bias = None if self.bias is None else self.bias._array  # a view of each takes 0.2 us more
+        recurrence.load(self.kernel._array, self.recurrent_kernel._array, bias, threads)
 
     def store_gradients(self, kernel: np.ndarray, recurrent_kernel: np.ndarray, bias: np.ndarray) -> None:
         """Leave the gradients with the variables; bias holds the input's and the recurrent one."""
         self.kernel.grad, self.recurrent_kernel.grad = kernel, recurrent_kernel
         if self.bias is not None:
             self.bias.grad = bias if self.two_biases else bias[0]
-
-
-class Pass:
-    """What one training pass keeps for `backward`."""
-
-    masked: MaskedRows | None = None
-
-    def __init__(self, shape: tuple[int, ...], threads: int, table: Variable | None) -> None:
-        self.shape, self.threads = shape, threads
-        self.table = table  # x is rows of it
-        self.tapes: list[list[Tape]] = []  # level by level
-        self.drops: list[np.ndarray | None] = []  # the dropout's masks (B, 1, I) of each level's input
 
 
 class Recurrent(Layer):
@@ -186,8 +174,11 @@ class Recurrent(Layer):
         self.threads = validate.threads(num_threads)
         self.compute_dtype = validate.compute_dtype(compute_dtype, self.dtype)
         self.levels: list[list[Direction]] = []
+        self._width = self.units * (2 if self.bidirectional else 1)  # of the outputs
         # arrays in a state: h (and c) of every direction of every level
-        self._state_count = functional.states[self.cell] * self.num_layers * (2 if self.bidirectional else 1)
+        self._state_parts = functional.states[self.cell]
+        self._state_count = self._state_parts * self.num_layers * (2 if self.bidirectional else 1)
+        self._no_states: tuple[np.ndarray | None, ...] = ()  # so many None, when it is built
         self.states: tuple[np.ndarray, ...] | None = None
         self._drops = RandomMasks(self._rng)
         self.dstate: tuple[np.ndarray, ...] | None = None
@@ -223,11 +214,13 @@ class Recurrent(Layer):
                     self.recurrent_regularizer,
                 )
                 bias = self._add_bias(prefix + "bias") if self.use_bias else None
-                reverse, own = self.go_backwards != bool(way), slice(way * self.units, (way + 1) * self.units)
+                reverse = self.go_backwards != bool(way)
+                own = slice(way * self.units, (way + 1) * self.units) if self.bidirectional else None
                 recurrence = self._recurrence(inputs)
                 directions.append(Direction(recurrence, kernel, recurrent_kernel, bias, reverse, own))
             self.levels.append(directions)
             inputs = self.units * len(directions)
+        self._no_states = (None,) * self._state_count
         self.built = True
 
     def _recurrence(self, inputs: int) -> Recurrence:
@@ -241,9 +234,8 @@ class Recurrent(Layer):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(B, T, H) or (B, H); 2.H when bidirectional."""
-        width = self.units * (2 if self.bidirectional else 1)
         batch, steps = input_shape[:2]
-        return (batch, steps, width) if self.return_sequences else (batch, width)
+        return (batch, steps, self._width) if self.return_sequences else (batch, self._width)
 
     def compute_mask(self, x: Any, mask: np.ndarray | None) -> np.ndarray | None:
         """The same mask, if all outputs are returned."""
@@ -291,50 +283,55 @@ class Recurrent(Layer):
                 x = x.gather()
         if mask is not None:
             return self._forward_masked(x, training, initial_state, lengths, mask)
-        inputs = self.levels[0][0].recurrence.inputs
         if table is None:
-            x = validate.array("x", x, self.dtype, ("B", "T", inputs))
+            x = validate.array("x", x, self.dtype, ("B", "T", self.levels[0][0].recurrence.inputs))
         shape = x.shape
         batch, steps = shape[0], shape[1]
         if lengths is not None:
             lengths = validate.lengths(lengths, batch, steps)
-        states = self._initial_state(initial_state, batch)
-        kept = Pass((batch, steps, inputs), self.threads, table) if training else None
+        states = self._no_states
+        if initial_state is not None or self.states is not None:
+            states = self._initial_state(initial_state, batch)
+        read = table  # by the lowest level, instead of x
+        tapes: list[Tape] = []  # in the order of the walk: level by level, forward before backward
+        drops: list[np.ndarray] = []  # the dropout's masks (B, 1, I) of each level's input, if there is dropout
         ends: tuple[np.ndarray, ...] = ()
-        parts, width = functional.states[self.cell], self.units * len(self.levels[0])
+        parts, threads = self._state_parts, self.threads
         for number, directions in enumerate(self.levels):
-            if kept is not None:
-                drop = None
-                if self.dropout:  # one mask a sequence
-                    drop = self._drops.draw((batch, 1, x.shape[2]), self.dropout, self.dtype, number)
-                    x = x * drop
-                kept.drops.append(drop)
-                kept.tapes.append([])
+            if training and self.dropout:  # one mask a sequence
+                drops.append(self._drops.draw((batch, 1, x.shape[2]), self.dropout, self.dtype, number))
+                x = x * drops[-1]
             sequence = None
             if training or self.return_sequences or number + 1 < self.num_layers:
-                sequence = empty_sequence((batch, steps, width), self.dtype)
+                sequence = empty_sequence((batch, steps, self._width), self.dtype)
             for direction in directions:
-                half = sequence
-                if sequence is not None and len(directions) > 1:
-                    half = sequence[:, :, direction.columns]
-                recurrence, state = direction.load(self.threads), states[len(ends) : len(ends) + parts]
+                own = sequence
+                if sequence is not None and direction.columns is not None:
+                    own = sequence[:, :, direction.columns]
+                recurrence, state = direction.load(threads), states[len(ends) : len(ends) + parts]
                 if table is not None:
-                    direction.load_table(table, self.threads)
+                    direction.load_table(table, threads)
                 end, tape = recurrence.forward(
-                    x, state, lengths, direction.reverse, False, half, training, self.threads, table is not None
+                    x, state, lengths, direction.reverse, False, own, training, threads, table is not None
                 )
                 ends += end
-                if kept is not None and tape is not None:
-                    kept.tapes[-1].append(tape)
+                if tape is not None:
+                    tapes.append(tape)
             if sequence is not None:
                 x, table = sequence, None
         if training:
-            self.remember(kept)
+            self.remember(batch, steps, tapes, drops, read, None)
             self._drops.passes += 1
-            x.setflags(write=False)
+            if self.bidirectional:  # the kernels have seen views of it
+                x.setflags(write=False)
         if self.stateful:
             self.states = tuple([end.copy() for end in ends])
-        y = self._output(x, ends)
+        if self.return_sequences:
+            y = x[:, ::-1] if self.go_backwards else x
+        elif self.bidirectional:
+            y = np.concatenate([ends[-2 * parts], ends[-parts]], axis=1)
+        else:
+            y = ends[-parts].copy() if self.return_state else ends[-parts]
         return (y, *ends) if self.return_state else y
 
     def _reads(self, lookup: Lookup) -> bool:
@@ -356,9 +353,8 @@ class Recurrent(Layer):
         rows = MaskedRows(mask)
         result = self.forward(rows.to_front(x), training, initial_state=initial_state, lengths=rows.lengths)
         if training:
-            (kept,) = self.recall()
-            kept.masked = rows
-            self.remember(kept)
+            *kept, _ = self.recall()
+            self.remember(*kept, rows)
         y, state = (result[0], result[1:]) if self.return_state else (result, ())
         if not self.return_sequences:
             y[self._silent(rows)] = 0
@@ -380,19 +376,9 @@ class Recurrent(Layer):
         silent: np.ndarray = rows.lengths == 0
         return silent
 
-    def _output(self, sequence: np.ndarray, ends: tuple[np.ndarray, ...]) -> np.ndarray:
-        if self.return_sequences:
-            return sequence[:, ::-1] if self.go_backwards else sequence
-        parts = functional.states[self.cell]
-        if not self.bidirectional:
-            return ends[-parts].copy() if self.return_state else ends[-parts]
-        return np.concatenate([ends[-2 * parts], ends[-parts]], axis=1)
-
     def _initial_state(self, value: Any, batch: int) -> tuple[np.ndarray | None, ...]:
-        """The flat tuple of initial states, from the argument, the last call, or nothing."""
-        if value is None:
-            if self.states is None:
-                return (None,) * self._state_count
+        """The flat tuple of initial states, from the argument, or from the last call."""
+        if value is None and self.states is not None:
             if self.states[0].shape[0] != batch:
                 raise ValueError(
                     f"x must have the batch of the state that {self.name} carries, {self.states[0].shape[0]}, "
@@ -443,35 +429,59 @@ class Recurrent(Layer):
         dx : ndarray, (B, T, I), or None
             Of a Lookup whose table was read the gradient by the table, (N, I).
         """
-        (kept,) = self.recall()
-        batch, steps, _ = kept.shape
-        parts, ways = functional.states[self.cell], len(self.levels[0])
-        width, count = self.units * ways, self._state_count
-        dends = list(validate.states("dstate", dstate, count, batch, self.units, self.dtype))
+        batch, steps, tapes, drops, table, masked = self.recall()
+        parts = self._state_parts
+        dends = self._no_states
+        if dstate is not None:
+            dends = validate.states("dstate", dstate, self._state_count, batch, self.units, self.dtype)
         if dy is not None:
-            shape = (batch, steps, width) if self.return_sequences else (batch, width)
+            shape = (batch, steps, self._width) if self.return_sequences else (batch, self._width)
             dy = validate.array("dy", dy, self.dtype, shape)
-            if kept.masked is not None:
-                dy = self._backward_masked(dy, kept.masked)
+            if masked is not None:
+                dy = self._backward_masked(dy, masked)
             if not self.return_sequences:
-                for way in range(ways):
-                    place = count - parts * (ways - way)
-                    half = dy[:, way * self.units : (way + 1) * self.units]
-                    dends[place] = np.ascontiguousarray(half if dends[place] is None else dends[place] + half)
-                dy = None
+                dends, dy = self._add_last(dends, dy), None
             elif self.go_backwards:
                 dy = dy[:, ::-1]
         dstart: tuple[np.ndarray, ...] = ()
         dx: np.ndarray | None = None
-        for number in reversed(range(self.num_layers)):
-            dx, starts = self._level_back(number, kept, dy, dends, need_dx or number > 0)
-            dstart = starts + dstart
-            drop = kept.drops[number]
-            if dx is not None and drop is not None:
-                dx *= drop
+        number, begin = self.num_layers, self._state_count
+        for directions in reversed(self.levels):
+            number -= 1
+            dx = None
+            for direction in reversed(directions):
+                tape, recurrence, own = tapes.pop(), direction.recurrence, dy
+                begin -= parts
+                if dy is not None and direction.columns is not None:
+                    own = dy[:, :, direction.columns]
+                part: np.ndarray | None = None
+                if number == 0 and table is not None:
+                    part = np.empty(table.shape, self.dtype) if need_dx else None
+                elif number or need_dx:
+                    part = empty_sequence((batch, steps, recurrence.inputs), self.dtype)
+                    if not tape.full:
+                        part[...] = 0
+                kernel, recurrent_kernel, bias, starts = recurrence.backward(
+                    tape, own, dends[begin : begin + parts], part, self.threads
+                )
+                direction.store_gradients(kernel, recurrent_kernel, bias)
+                dstart = starts + dstart
+                dx = part if dx is None or part is None else np.add(dx, part, out=dx)
+            if dx is not None and drops:
+                dx *= drops[number]
             dy = dx
         self.dstate = dstart
-        return dx if dx is None or kept.masked is None else kept.masked.back(dx)
+        return dx if dx is None or masked is None else masked.back(dx)
+
+    def _add_last(self, dends: tuple[np.ndarray | None, ...], dy: np.ndarray) -> tuple[np.ndarray | None, ...]:
+        """The gradients by the final states, with that by the last outputs (B, H) or (B, 2.H), which they were."""
+        sums, place = list(dends), len(dends)
+        for direction in reversed(self.levels[-1]):
+            place -= self._state_parts
+            own = dy if direction.columns is None else dy[:, direction.columns]
+            given = sums[place]
+            sums[place] = np.ascontiguousarray(own if given is None else given + own)
+        return tuple(sums)
 
     def _backward_masked(self, dy: np.ndarray, rows: MaskedRows) -> np.ndarray:
         """The gradient by what `forward` gave over the moved rows, from that by the output."""
@@ -481,35 +491,6 @@ class Recurrent(Layer):
         dy = dy[:, ::-1] if self.go_backwards else dy
         dy = rows.to_front(dy) if self._zero_masked else rows.repeated_backward(dy, self.go_backwards)
         return dy[:, ::-1] if self.go_backwards else dy
-
-    def _level_back(
-        self, number: int, kept: Pass, dy: np.ndarray | None, dends: list[np.ndarray | None], need_dx: bool
-    ) -> tuple[np.ndarray | None, tuple[np.ndarray, ...]]:
-        """BPTT of one level: the gradient of its input and of its initial states."""
-        parts, directions = functional.states[self.cell], self.levels[number]
-        batch, steps, _ = kept.shape
-        total: np.ndarray | None = None
-        dstart: tuple[np.ndarray, ...] = ()
-        begin = parts * number * len(directions)
-        for direction, tape in zip(directions, kept.tapes[number], strict=True):
-            dx = None
-            if need_dx and number == 0 and kept.table is not None:
-                dx = np.empty(kept.table.shape, self.dtype)
-            elif need_dx:
-                dx = empty_sequence((batch, steps, direction.recurrence.inputs), self.dtype)
-                if not tape.full:
-                    dx[...] = 0
-            half = dy
-            if dy is not None and len(directions) > 1:
-                half = dy[:, :, direction.columns]
-            kernel, recurrent_kernel, bias, starts = direction.recurrence.backward(
-                tape, half, tuple(dends[begin : begin + parts]), dx, kept.threads
-            )
-            direction.store_gradients(kernel, recurrent_kernel, bias)
-            begin += parts
-            dstart += starts
-            total = dx if total is None or dx is None else np.add(total, dx, out=total)
-        return total, dstart
 
     # -------------------------------------------------------------------------------------------------------- steps
 
