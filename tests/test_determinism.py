@@ -165,9 +165,7 @@ def test_a_ragged_row_and_the_row_cut_to_its_length(cell: str, activation: str, 
 @sizes
 @dtypes
 @cells
-def test_lengths_that_are_all_full_change_nothing(
-    cell: str, activation: str, dtype: str, size: dict[str, int]
-) -> None:
+def test_lengths_that_are_all_full_change_nothing(cell: str, activation: str, dtype: str, size: dict[str, int]) -> None:
     problem = Problem.random(cell, activation=activation, dtype=dtype, **size)
     assert_same_bits(solve(problem.replace(lengths=np.full(size["B"], size["T"]))), solve(problem))
 
