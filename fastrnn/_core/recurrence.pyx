@@ -82,15 +82,15 @@ cdef enum:
 # the time when other programs wanted a core.
 cdef enum:
     LISTED = 2048
-# Weight gradients of fewer bytes are summed by each block of rows for itself, after every SUM_POINTS points, whose dG is
-# still in its second-level cache: 8 to 20 % of a training step of 32 units, 4 to 8 % of 200 (220 KiB); with 350 KiB it
-# gains nothing. LEAST_BLOCKS, if rows are enough, let as many threads take part; 4 were 1 to 3 % faster on two. dG kept
-# in a small buffer of each thread, instead of where the gates were, gained nothing more.
+# Weight gradients of fewer bytes are summed by each block of rows for itself, after every SUM_POINTS points, whose dG
+# is still in its second-level cache: 12 to 17 % of a training step of 32 units, 5 % of 200 (220 KiB); with 350 KiB it
+# gains nothing. LEAST_BLOCKS, if rows are enough, let as many threads take part; 4 were 1 to 3 % faster on two. dG
+# kept in a small buffer of each thread, instead of where the gates were, gained nothing more.
 cdef enum:
     SUM_BYTES = 256 * 1024
     SUM_POINTS = 256
     LEAST_BLOCKS = 8
-    MOST_BLOCKS = 64
+    MOST_BLOCKS = 16            # 4 MB of sums at most
 # Panels of a cell state's row from which on BPTT's copies are kept a vector apart, against conflicts of cache sets: in
 # shorter ones that vector would be 13 % or more of them.
 cdef enum:
@@ -623,7 +623,7 @@ cdef void bptt_block(Walk *w, Member m, Py_ssize_t end, Py_ssize_t begin) noexce
             b = m.rows[i]
             starts = walked == 0 or (w.reverse and w.lengths != NULL and w.lengths[b] == t + 1)
             of.h[points + i] = (w.h0 + b * w.H * real if starts
-                              else w.y.data + previous(w, t) * w.y.step + b * w.y.row)
+                                else w.y.data + previous(w, t) * w.y.step + b * w.y.row)
             if w.cells.data != NULL:
                 c_prev_rows[i] = (w.c + b * w.state_bytes if starts
                                   else w.cells.data + previous(w, t) * w.cells.step + b * w.cells.row)
@@ -772,7 +772,7 @@ cdef void dx_team(void *context, int member, int members) noexcept nogil:
 
 
 cdef fr_outer weights_product(const Walk *w, const Points *of, char *scratch) noexcept nogil:
-    """X^T.dG and H_prev^T.dG, without the first where x is rows of a table, and without the second of a walk of no y."""
+    """X^T.dG and H_prev^T.dG; the first not where x is rows of a table, the second not in a walk without y."""
     cdef const fr_cell *cell = w.cell
     cdef int part
     cdef fr_outer d
