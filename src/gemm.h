@@ -4,8 +4,8 @@
  *           over all of K; per k it reads N vectors and R broadcasts for R . N multiply-adds.
  * outer     the sum over k of row^T row (weight gradients): the same tile, its left operand read along the row.
  *
- * Sizes of the tiles: R . N + N + 1 registers at most, and 8 or more independent chains to hide the latency of an FMA;
- * a few rows therefore take several panels at once.
+ * Sizes of the tiles: R . N + N + 1 registers at most (of 16: R . N + R + 1 where R < N), and 8 or more independent
+ * chains to hide the latency of an FMA; a few rows therefore take several panels at once.
  */
 #ifndef FASTRNN_GEMM_H
 #define FASTRNN_GEMM_H
@@ -36,13 +36,22 @@ INLINE int tile_rows(int n)
 }
 
 /* A tile's loop counts and branches once for four k: where another program has the core's other thread, a tile gets
- * half of the instructions a cycle, and these 3 of 39 cost 3 to 8 % of a product; a quiet core does not tell. With 16
- * registers the compiler spills instead, and loses 20 to 30 %. */
-#if REGISTERS == 32
+ * half of the instructions a cycle, and these 3 of 39 cost 3 to 8 % of a product; a quiet core does not tell. Of 16
+ * registers none is left for what the compiler would load for a k to come: it spilled, and lost 20 to 30 %; made to
+ * forget at each k what is in memory it does not. With AVX2 four k a turn gain 2 to 14 %, with 2 rows 30 to 47 %; two
+ * gain less, eight no more. Written out instead, with fewer additions to addresses, they spilled again. */
 #define FOUR_A_TURN _Pragma("GCC unroll 4")
+#if REGISTERS == 32
+#define FORGET_MEMORY
 #else
-#define FOUR_A_TURN
+#define FORGET_MEMORY __asm__ volatile("" ::: "memory")
 #endif
+
+/* With 16 registers a tile of few rows keeps a k's broadcasts and takes its vectors one by one: 3 rows x 4 vectors fit,
+ * which the other way round spill (25 to 30 % slower). 6 rows x 2 vectors, the shape of books, are no faster over
+ * two panels (3840 rows 6 to 9 % slower: twice the passes over them), nor as two halves of a tile of 4 vectors (up to
+ * 9 % slower); 3 x 4 with two of the vectors read again for each row, as operands in memory, gained nothing. */
+#define BY_VECTOR(R, N) (REGISTERS == 16 && (R) < (N))
 
 /* one tile: rows [r0, r0 + R), panels [p, p + PANELS), which begin at b, panel_size apart, reals or PAIRS of bfloat16:
  * these it leaves in `kept`, if any, as reals. With each k it asks for one more line from `ahead` on, with each pair
@@ -105,7 +114,19 @@ INLINE void product_tile(const int PAIRS, const int R, const int G, const int PA
         }
         FOUR_A_TURN for (; k < length; k++)
         {
-            vec w[MAX_VECTORS];
+            FORGET_MEMORY;
+            vec w[MAX_VECTORS], x[MAX_ROWS];
+            if (BY_VECTOR(R, N) && !PAIRS) {
+                EACH(r, R) x[r] = all(a[r][k]);
+                EACH(v, N) {
+                    w[v] = load(b + v / G * panel_size + v % G * V);
+                    EACH(r, R) acc[r][v] = fma_(x[r], w[v], acc[r][v]);
+                }
+                __builtin_prefetch(ahead, 0, 2);
+                ahead += LINE;
+                b += G * V;
+                continue;
+            }
             EACH(v, N) {
                 w[v] = load(b + v / G * panel_size + v % G * V);
                 if (PAIRS) w[v] = low_half(w[v]);
@@ -114,8 +135,8 @@ INLINE void product_tile(const int PAIRS, const int R, const int G, const int PA
             __builtin_prefetch(ahead, 0, 2);
             ahead += LINE;
             EACH(r, R) {
-                const vec x = all(a[r][k]);
-                EACH(v, N) acc[r][v] = fma_(x, w[v], acc[r][v]);
+                x[r] = all(a[r][k]);
+                EACH(v, N) acc[r][v] = fma_(x[r], w[v], acc[r][v]);
             }
             b += G * V;
         }
@@ -150,16 +171,23 @@ INLINE void outer_tile(const int R, const int G, const int PANELS, ptrdiff_t k, 
             __builtin_prefetch(at + R * G * V, 1, 3); /* what the next tile begins with */
         }
     }
-    FOUR_A_TURN for (ptrdiff_t i = 0; i < k; i++)
+    FOUR_A_TURN for (ptrdiff_t i = 0; i < k; i++, a += a_row, b += b_row)
     {
-        vec w[MAX_VECTORS];
+        FORGET_MEMORY;
+        vec w[MAX_VECTORS], x[MAX_ROWS];
+        if (BY_VECTOR(R, N)) {
+            EACH(r, R) x[r] = all(a[r]);
+            EACH(v, N) {
+                w[v] = load(b + v * V);
+                EACH(r, R) acc[r][v] = fma_(x[r], w[v], acc[r][v]);
+            }
+            continue;
+        }
         EACH(v, N) w[v] = load(b + v * V);
         EACH(r, R) {
-            const vec x = all(a[r]);
-            EACH(v, N) acc[r][v] = fma_(x, w[v], acc[r][v]);
+            x[r] = all(a[r]);
+            EACH(v, N) acc[r][v] = fma_(x[r], w[v], acc[r][v]);
         }
-        a += a_row;
-        b += b_row;
     }
     EACH(r, R) {
         EACH(v, N) store(c + v / G * c_panel + (r * G + v % G) * V, acc[r][v]);
@@ -210,12 +238,15 @@ static const product_fn pair_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS +
 static const outer_fn outer_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS + 1] = {EACH_SHAPE(ENTRY)};
 #undef ENTRY
 
-/* Panels of one tile for `rows` rows when `left` panels are left: as many as the registers take. */
+/* Panels of one tile for `rows` rows when `left` panels are left: as many as the registers take; with AVX2 two that 4
+ * to 6 rows read once, not four that they read twice (6 rows, 4 MB of weights: 19 % faster; SSE2, 5 rows: 5 % slower).
+ */
 static int tile_panels(int gates, ptrdiff_t rows, ptrdiff_t left)
 {
+    const int once = REGISTERS == 16 && VECTOR_BYTES == 32 && rows <= tile_rows(2);
     for (int panels = MAX_VECTORS; panels > 1; panels /= 2)
         if (panels <= left && product_tiles[gates][panels][1] &&
-            (rows <= tile_rows(gates * panels) || gates * panels <= FR_MAX_GATES))
+            (rows <= tile_rows(gates * panels) || (gates * panels <= FR_MAX_GATES && !once)))
             return panels;
     return 1;
 }
