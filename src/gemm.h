@@ -20,9 +20,9 @@ enum { MAX_ROWS = 8, MAX_VECTORS = 8, LINE = 64, SUMS_ROW = MAX_VECTORS * V };
  * packed operand that tiles share, for products with several gates, which a step of training surrounds with much else
  * that wants the caches, and for those with one. Alone a product is 2 to 4 % faster with 160 KiB, which stay in the
  * second level, and so were SimpleRNNs of 300 units, by 3 to 5 %; amid a step of several gates 64 KiB are 3 % faster
- * than 32 with 256 units, 128 were 6 to 20 % slower with 650. Asking for the next tile's first 24 vectors of c or of its
- * seeds gained nothing, nor did tiles of up to 12 rows and half of a panel's gates, which read the weights half as
- * often. */
+ * than 32 with 256 units, 128 were 6 to 20 % slower with 650. Nothing was gained by asking for the next tile's first 24
+ * vectors of c or of its seeds, nor by tiles of up to 12 rows and half of a panel's gates, which read the weights half
+ * as often. */
 enum { OUTER_CACHE = 640 * 1024, OUTER_HEIGHT = 512, STRETCH_GATES = 64 * 1024, STRETCH_ALONE = 160 * 1024 };
 
 /* rows a tile of n vectors can take without spilling */
