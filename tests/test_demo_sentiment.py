@@ -148,6 +148,14 @@ def test_a_seed_decides_every_bit() -> None:
     assert weights(4) != weights(5)
 
 
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_products_in_bfloat16_are_what_was_asked_for(cell: str, tmp_path: Path) -> None:
+    options = ["--cell", cell, "--compute-dtype", "bfloat16", "--out", str(tmp_path), "--epochs", "1"]
+    assert main(["demo", "sentiment", *OPTIONS[:-2], *options]) == 0
+    model = load_model(tmp_path / f"{cell}.fastrnn")
+    assert model.layers[1].compute_dtype == "bfloat16"
+
+
 def test_an_lstm_learns_what_not_and_although_do() -> None:
     reviews = Reviews.bundled(BUNDLED)
     result = sentiment.train(sentiment.build_model("lstm", BUNDLED), reviews, BUNDLED)

@@ -46,6 +46,7 @@ class Settings:
     maxlen: int = 500
     embedding: int = 32
     units: int = 32
+    compute_dtype: str | None = None
     batch: int = 128
     epochs: int = 8
     seed: int = 0
@@ -164,7 +165,7 @@ def build_model(cell: str, settings: Settings) -> Sequential:
     model = Sequential(
         [
             Embedding(settings.words, settings.embedding, seed=first),
-            CELLS[cell](settings.units, seed=second),
+            CELLS[cell](settings.units, compute_dtype=settings.compute_dtype, seed=second),
             Dense(1, activation="sigmoid", seed=third),
         ]
     )
@@ -216,6 +217,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("units", 1, "hidden units of the recurrent layer"),
     ):
         add(f"--{name}", type=number(int, least), metavar="N", help=f"{what} ({_default(name)})")
+    add("--compute-dtype", choices=["bfloat16"], help="of the recurrent layer's products (float32)")
     add = parser.add_argument_group("training").add_argument
     add("--epochs", type=whole, metavar="N", help=f"({_default('epochs')})")
     add("--batch", type=whole, metavar="N", help=f"reviews of a step ({_default('batch')})")
