@@ -97,7 +97,7 @@ cdef enum:
     LONG = 8
 
 # What a step costs one thread, roughly: operations a second, bytes of weights a second from the third-level cache,
-# activations a second. Only the choice of a team rests on it.
+# activations a second. Only the choice of a team, and the first piece of a long pass, rest on it.
 cdef double RATE = 2e11
 cdef double STREAM = 1e11
 cdef double STREAM_BFLOAT16 = 6e10  # bounded by what makes reals of them: 80 alone, from the second-level cache
@@ -111,6 +111,8 @@ cdef double SPLIT = 1e-6
 cdef double AWAKE_TEAM = 12e-6
 cdef double AWAKE = 200e-6
 cdef double PIECE = 0.03
+# That of weight gradients, which each piece fetches from memory and writes back: for 1024 units and inputs 3 ms.
+cdef double SUMS_PIECE = 0.1
 cdef double STEP = 1e-7         # of a step besides its arithmetic
 # Seconds of a member's turn with a block of rows, at least and, where turns are many, at most: the core that has the
 # next one must fetch the block's states, and 250 us are 1 to 3 % better than 50 (LSTM of 256 units, 64 rows). The turns
@@ -986,8 +988,9 @@ cdef void run(team_body body, Walk *w) noexcept nogil:
     run_team(body, w, w.members)
 
 
-cdef run_in_pieces(team_body body, Walk *w, Py_ssize_t total, Py_ssize_t piece, Py_ssize_t grain=1):
-    """Walk [0, total), or [0, -total) from its end, in pieces of about PIECE seconds: Ctrl-C is heard between them.
+cdef run_in_pieces(team_body body, Walk *w, Py_ssize_t total, Py_ssize_t piece, Py_ssize_t grain=1,
+                   double wanted=PIECE):
+    """Walk [0, total), or [0, -total) from its end, in pieces of about `wanted` seconds: Ctrl-C is heard between them.
 
     Pieces are multiples of `grain`: where the bits depend on where a block of so many begins, the clock must not.
     """
@@ -1008,7 +1011,7 @@ cdef run_in_pieces(team_body body, Walk *w, Py_ssize_t total, Py_ssize_t piece, 
         if (w.first == 0) if back else (w.last == total):
             return
         PyErr_CheckSignals()
-        pace = PIECE / (seconds() - began + 1e-6)
+        pace = wanted / (seconds() - began + 1e-6)
         piece = max(1, <Py_ssize_t> (piece * min(4.0, max(0.1, pace))))
 
 
@@ -1460,10 +1463,10 @@ cdef class Recurrence:
         """dX, and what the points add to dW, dR and db."""
         cdef double point = 2.0 * w.cell.gates * w.H * (w.I + w.H) / RATE
         w.members = 1 if 2 * w.points * point < TEAM else threads
-        cdef Py_ssize_t piece = max(1024, <Py_ssize_t> (PIECE * w.members / max(point, 1e-9)))
+        cdef double pace = w.members * self.kernels.vector / 16.0 / max(point, 1e-9)  # RATE is of vectors of 16
         if dx:
-            run_in_pieces(dx_team, w, w.points, piece)
-        run_in_pieces(weights_team, w, w.points, piece, FR_OUTER_ROWS)
+            run_in_pieces(dx_team, w, w.points, <Py_ssize_t> (PIECE * pace))
+        run_in_pieces(weights_team, w, w.points, <Py_ssize_t> (SUMS_PIECE * pace), FR_OUTER_ROWS, SUMS_PIECE)
 
     cdef walk_table(self, Walk *w, table, char *gates):
         """Let the points be the rows of the table, at one step, and their gate rows these."""
