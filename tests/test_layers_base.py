@@ -318,7 +318,7 @@ def test_a_weight_keeps_its_regularizer() -> None:
 
 
 def masks(seed: int = 1) -> RandomMasks:
-    return RandomMasks(np.random.default_rng(seed))
+    return RandomMasks.drawn(np.random.default_rng(seed))
 
 
 def test_a_mask_is_a_function_of_key_pass_and_number() -> None:
@@ -329,8 +329,7 @@ def test_a_mask_is_a_function_of_key_pass_and_number() -> None:
     drops.passes += 1
     assert drops.draw((5, 7), 0.5, np.float32).tobytes() != first.tobytes()
     assert masks(2).draw((5, 7), 0.5, np.float32).tobytes() != first.tobytes()
-    again = masks(3)
-    again.set_state("name", drops.get_state())
+    again = RandomMasks.from_state("name", drops.get_state())
     assert (again.key, again.passes) == (drops.key, drops.passes)
 
 

@@ -13,24 +13,35 @@ from fastrnn import functional, layers
 from ..shapes import Row, weight_names
 from . import CHECK_STEPS, Task
 
-_LAYERS = {"simple_rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
+_LAYERS = {"simple_rnn": layers.SimpleRNN, "gru": layers.GRU, "lstm": layers.LSTM}
 
 
 def build(row: Row, arrays: dict[str, np.ndarray], threads: int | None = None, compute_dtype: str | None = None) -> Any:
     """A built layer that holds the row's weights and returns all outputs and the final state."""
-    layer = getattr(layers, _LAYERS[row.cell])(
+    return load(row, weights(row, arrays), threads, compute_dtype)
+
+
+def weights(row: Row, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The row's weights by the names that the layer gives them."""
+    levels = [f"level{number}_" for number in range(row.layers)] if row.layers > 1 else [""]
+    prefixes = [level + way for level in levels for way in ("", "backward_")[: row.ways]]
+    names = [prefix + name for prefix in prefixes for name in ("kernel", "recurrent_kernel", "bias")]
+    return {name: arrays[own] for name, own in zip(names, weight_names(row), strict=True)}
+
+
+def load(row: Row, named: dict[str, np.ndarray], threads: int | None, compute_dtype: str | None) -> Any:
+    """The layer of `build`, from weights by name, as from a file."""
+    layer = _LAYERS[row.cell](
         row.H,
         return_sequences=True,
         return_state=True,
-        recurrent_initializer="zeros",  # to be overwritten: an orthogonal one of 1024 units takes seconds
         num_layers=row.layers,
         bidirectional=row.bidirectional,
-        dtype=arrays["x"].dtype,
+        dtype=next(iter(named.values())).dtype,
         num_threads=threads,
         compute_dtype=compute_dtype,
     )
-    layer.build((None, row.T, row.I))
-    layer.set_weights([arrays[name] for name in weight_names(row)])
+    layer.restore((None, row.T, row.I), named)
     return layer
 
 
@@ -69,7 +80,8 @@ class Library:
         self.compute_dtype = "bfloat16" if dtype == "bfloat16" else None
 
     def tasks(self, row: Row, arrays: dict[str, np.ndarray], training: bool) -> dict[str, Callable[[], Task]]:
-        return {"layer": lambda: self._layer(row, arrays, training)}
+        named = weights(row, arrays)  # beforehand: it is no part of what building the layer takes
+        return {"layer": lambda: self._layer(row, arrays, named, training)}
 
     def product(self, n: int) -> Callable[[], Any]:
         """A product of two n x n matrices."""
@@ -77,8 +89,8 @@ class Library:
         out = np.empty_like(a)
         return lambda: functional.matmul(a, b, out=out, num_threads=self.threads)
 
-    def _layer(self, row: Row, arrays: dict[str, np.ndarray], training: bool) -> Task:
-        layer, x, dy = build(row, arrays, self.threads, self.compute_dtype), arrays["x"], arrays["dy"]
+    def _layer(self, row: Row, arrays: dict[str, np.ndarray], named: dict[str, np.ndarray], training: bool) -> Task:
+        layer, x, dy = load(row, named, self.threads, self.compute_dtype), arrays["x"], arrays["dy"]
         if row.streaming:
             call = stream(layer, np.ascontiguousarray(x[:, 0]))
             return Task(call, lambda: {"y": np.array([call() for _ in range(CHECK_STEPS)][-1])})

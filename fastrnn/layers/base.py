@@ -29,6 +29,7 @@ drops the time axis, says so in `compute_mask`.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -72,7 +73,7 @@ class Variable:
         self.grad: np.ndarray | RowGradient | None = None
         self.version = 0
         self._array: np.ndarray = np.array(value, order="C")
-        self._array.flags.writeable = False
+        self._array.setflags(write=False)
         self._view: np.ndarray = self._array.view()
 
     @property
@@ -80,7 +81,7 @@ class Variable:
         """Read-only view of the present value."""
         if self._view.base is not self._array:  # this is a copy of the variable that made it
             self._view = self._array.view()
-            self._view.flags.writeable = False
+            self._view.setflags(write=False)
         return self._view
 
     @property
@@ -137,11 +138,11 @@ def writing(variables: Sequence[Variable]) -> Iterator[list[np.ndarray]]:
     arrays = [variable._array for variable in variables]
     try:
         for array in arrays:
-            array.flags.writeable = True
+            array.setflags(write=True)
         yield arrays
     finally:
         for variable in variables:
-            variable._array.flags.writeable = False
+            variable._array.setflags(write=False)
             variable.version += 1
 
 
@@ -153,20 +154,19 @@ class RandomMasks:
 
     Parameters
     ----------
-    rng : Generator
-        Draws the key.
-
-    Attributes
-    ----------
     key : int
         Tells the layers of all seeds apart.
     passes : int
         Training passes so far; the layer adds one when a pass has succeeded.
     """
 
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.key = rng.bit_generator.random_raw() >> 1  # rng.integers(2**63), whose first call takes 22 us more
-        self.passes = 0
+    def __init__(self, key: int, passes: int = 0) -> None:
+        self.key, self.passes = key, passes
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator) -> Self:
+        """With a key that this generator draws."""
+        return cls(rng.bit_generator.random_raw() >> 1)  # rng.integers(2**63), whose first call takes 22 us more
 
     def draw(self, shape: tuple[int, ...], rate: float, dtype: Any, number: int = 0) -> np.ndarray:
         """Zeros with probability `rate`, to a 65536th, and 1 / (1 - rate) elsewhere.
@@ -187,14 +187,15 @@ class RandomMasks:
         """Key and passes, by the name "dropout"."""
         return {"dropout": np.array([self.key, self.passes], np.int64)}
 
-    def set_state(self, name: str, state: Mapping[str, np.ndarray]) -> None:
-        """Carry on from `get_state`; the name is the layer's, for the message."""
+    @classmethod
+    def from_state(cls, name: str, state: Mapping[str, np.ndarray]) -> Self:
+        """Those that carry on from `get_state`; the name is the layer's, for the message."""
         if "dropout" not in state:
             raise ValueError(f"{name} cannot carry on from {', '.join(sorted(state)) or 'nothing'}")
         stands = validate.integers("dropout", state["dropout"], 0, 2**63 - 1)
         if stands.shape != (2,):
             raise ValueError(f"{name}: dropout must be two numbers, got {stands.shape}")
-        self.key, self.passes = int(stands[0]), int(stands[1])
+        return cls(int(stands[0]), int(stands[1]))
 
 
 class Layer:
@@ -236,6 +237,12 @@ class Layer:
     takes_mask: ClassVar[bool] = False
     takes_lookup: ClassVar[bool] = False
 
+    _class_name: ClassVar[str] = "layer"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._class_name = snake_case(cls.__name__)
+
     def __init__(
         self,
         *,
@@ -252,12 +259,16 @@ class Layer:
         self.dtype = validate.dtype("dtype", dtype)
         self.seed = None if seed is None else validate.count("seed", seed)
         self.named = name is not None  # otherwise the first model that holds it may count it
-        self.name = snake_case(type(self).__name__) if name is None else validate.layer_name("name", name)
+        self.name = self._class_name if name is None else validate.layer_name("name", name)
         self.built = False
         self.variables: list[Variable] = []
-        self._rng = np.random.default_rng(self.seed)
         self._restored: dict[str, np.ndarray] | None = None
         self._remembered: tuple[Any, ...] | None = None
+
+    @functools.cached_property
+    def _rng(self) -> np.random.Generator:
+        """Made when first drawn from: a process that runs models from files need not import numpy.random, for 14 ms."""
+        return np.random.default_rng(self.seed)
 
     # ---- what a subclass writes
 
@@ -483,8 +494,8 @@ def declared(input_shape: Any, batch_input_shape: Any, input_dim: Any) -> Shape 
 def snake_case(name: str) -> str:
     """SimpleRNN -> simple_rnn, SpatialDropout1D -> spatial_dropout1d: Keras's default names.
 
-    A capital begins a word after or before a small letter. Two regular expressions say the same, but compiling them was
-    half of the time to a process's first layer, 0.3 ms.
+    A capital begins a word after or before a small letter. Two regular expressions say the same, but compiling them
+    takes 0.3 ms.
     """
     parts = [name[:1]]
     for before, letter, after in zip(name, name[1:], name[2:] + " ", strict=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -47,7 +48,10 @@ class Dropout(Layer):
             self.noise_shape = tuple(
                 None if size is None else validate.count("noise_shape", size, minimum=1) for size in noise_shape
             )
-        self._drops = RandomMasks(self._rng)
+
+    @functools.cached_property
+    def _drops(self) -> RandomMasks:
+        return RandomMasks.drawn(self._rng)
 
     def forward(self, x: Any, training: bool = False) -> np.ndarray:
         """x, with some of its numbers dropped when training; x itself when not.
@@ -110,7 +114,7 @@ class Dropout(Layer):
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Carry on from `get_state`."""
-        self._drops.set_state(self.name, state)
+        self._drops = RandomMasks.from_state(self.name, state)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

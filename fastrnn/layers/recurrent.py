@@ -6,6 +6,7 @@ both directions (`bidirectional`); each direction has one kernel, one recurrent 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -180,7 +181,6 @@ class Recurrent(Layer):
         self._state_count = self._state_parts * self.num_layers * (2 if self.bidirectional else 1)
         self._no_states: tuple[np.ndarray | None, ...] = ()  # so many None, when it is built
         self.states: tuple[np.ndarray, ...] | None = None
-        self._drops = RandomMasks(self._rng)
         self.dstate: tuple[np.ndarray, ...] | None = None
 
     def get_config(self) -> dict[str, Any]:
@@ -192,6 +192,10 @@ class Recurrent(Layer):
         )
         return {**super().get_config(), **{name: getattr(self, name) for name in names.split()}}
 
+    @functools.cached_property
+    def _drops(self) -> RandomMasks:
+        return RandomMasks.drawn(self._rng)
+
     # ------------------------------------------------------------------------------------------------------ weights
 
     def build(self, input_shape: Shape) -> None:
@@ -200,6 +204,8 @@ class Recurrent(Layer):
             raise ValueError(f"{self.name} takes an input of shape (B, T, I) with I known, got {tuple(input_shape)}")
         inputs = validate.count("I", input_shape[2])
         columns = functional.gates[self.cell] * self.units
+        if self._restored is None:
+            _ = self._drops  # the first that is drawn of a seed; the weights come after it
         for level in range(self.num_layers):
             directions = []
             for way, name in enumerate(("", "backward_") if self.bidirectional else ("",)):
@@ -407,7 +413,7 @@ class Recurrent(Layer):
         if len({part.shape for part in parts}) > 1:
             shapes = ", ".join(str(part.shape) for part in parts)
             raise ValueError(f"{self.name}: the states must have one batch, got {shapes}")
-        self._drops.set_state(self.name, state)
+        self._drops = RandomMasks.from_state(self.name, state)
         self.states = tuple(np.array(part) for part in parts) or None
 
     def backward(self, dy: Any = None, dstate: Any = None, *, need_dx: bool = True) -> np.ndarray | None:
