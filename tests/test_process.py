@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from helpers import CELLS, Problem, assert_same_bits, expect, solve
 
-from fastrnn import functional
+from fastrnn import Sequential, functional, layers
 from fastrnn._core import isa, threads
 
 ROOT = Path(functional.__file__).parents[1]
@@ -68,6 +68,20 @@ def test_import_brings_nothing_heavy() -> None:
     assert not heavy & set(loaded)
 
 
+def test_a_model_from_a_file_runs_without_numpy_random(tmp_path: Path) -> None:
+    """Which takes as long to import as half of the package."""
+    model = Sequential([layers.Embedding(9, 3), layers.GRU(4), layers.Dropout(0.5), layers.Dense(2)])
+    model.compile("adam", "mse")
+    model.fit(np.ones((2, 5), int), np.ones((2, 2)), verbose=0)
+    model.save(tmp_path / "model.npz")
+    code = f"""
+import sys, fastrnn, numpy as np
+fastrnn.load_model({str(tmp_path / "model.npz")!r}).predict(np.ones((2, 5), int), verbose=0)
+print("numpy.random" in sys.modules)
+"""
+    assert python(code) == "False"
+
+
 def test_import_brings_all_layers_and_what_keras_calls_the_same() -> None:
     code = """
 import fastrnn
@@ -97,7 +111,8 @@ kept()
 import fastrnn
 kept()
 """
-    python("import warnings; warnings.simplefilter('error')\n" + code + BUSY + "work()\nkept()\n")
+    code = "import warnings; warnings.simplefilter('error')\n" + code
+    python(code + BUSY + "work()\nkept()\n" + STREAM + "steps()\nkept()\n")
 
 
 # --- the instruction set ---------------------------------------------------------------------------------------
@@ -183,6 +198,30 @@ def test_the_argument_wins() -> None:
     assert after - before == 2
 
 
+STREAM = """
+import os
+import numpy as np
+from fastrnn.layers import LSTM
+layer = LSTM(300, return_sequences=True, num_threads=3)
+layer.build((None, None, 300))
+x = np.random.default_rng(0).standard_normal((1, 200, 300)).astype(np.float32)
+def steps():
+    stream = layer.stream()
+    return np.array([stream.step(x[:, t])[0] for t in range(200)])
+layer.stream()  # packs the weights, with a team
+"""
+
+
+@linux
+@pytest.mark.skipif(not threads.openmp(), reason="built without OpenMP")
+@pytest.mark.parametrize(("bound", "helpers"), [(None, 2), ("false", 2), ("close", 0)])
+def test_a_stream_has_helpers(bound: str | None, helpers: int) -> None:
+    """Counted by the operating system; none where OpenMP would tie them to the core of the caller."""
+    count = "print(len(os.listdir('/proc/self/task')))\n"
+    before, after, again = map(int, python(STREAM + count + 2 * ("steps()\n" + count), OMP_PROC_BIND=bound).split())
+    assert (after - before, again - after) == (helpers, 0)
+
+
 def test_calls_from_several_threads_at_once() -> None:
     problems = [
         Problem.random(cell, T=20, B=8, I=9, H=40, activation=activation, dtype="float32", seed=seed)
@@ -253,6 +292,31 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
     )
     assert python(code) == "0"
+
+
+@linux
+@pytest.mark.skipif(not threads.openmp(), reason="built without OpenMP")
+def test_the_streams_of_a_forked_child_go_on() -> None:
+    """Helpers do not survive a fork: the child has its own, the same bits, and so does its child."""
+    code = (
+        STREAM
+        + """
+y = steps()
+def child_agrees(depth):
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            agrees = np.array_equal(steps(), y) and len(os.listdir("/proc/self/task")) == 3
+            code = 0 if agrees and (depth == 1 or child_agrees(depth - 1)) else 1
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+print(sum(child_agrees(1) for _ in range(20)), child_agrees(2))
+steps()
+"""
+    )
+    assert python(code, timeout=120) == "20 True"
 
 
 # --- Ctrl-C ----------------------------------------------------------------------------------------------------

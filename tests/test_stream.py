@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -64,6 +66,39 @@ def test_steps_of_any_size(cell: str, activation: str, dtype: str, I: int, H: in
     layer.build((None, None, I))
     layer.set_weights([problem.kernel, problem.recurrent_kernel, problem.bias])
     assert_same_bits({"y": in_steps(layer.stream(B), problem.x)}, {"y": infer(problem)["y"]})
+
+
+@pytest.mark.parametrize("options", [{}, {"compute_dtype": "bfloat16"}])
+@pytest.mark.parametrize("B", [1, 3, 40])
+@pytest.mark.parametrize("members", [2, 3, 8])
+@cells
+def test_steps_with_helpers(cell: str, activation: str, members: int, B: int, options: dict[str, str]) -> None:
+    """Awake, asleep or too many for the cores: whoever does a member's share, the bits are those of one thread."""
+    one, many = (make(cell, 260, 70, activation=activation, num_threads=n, **options) for n in (1, members))
+    x = sequence(one, 40, B)
+    y, *state = one.forward(x)
+    stream = many.stream(B)
+    found = []
+    for t in range(x.shape[1]):
+        found.append(stream.step(x[:, t]))
+        if t in (20, 30, 31):
+            time.sleep(0.002)
+    assert_same_bits({"y": np.stack(found, axis=1)}, {"y": y})
+    same_state(stream, state)
+
+
+def test_helpers_are_one_callers_at_a_time() -> None:
+    """The others do without."""
+    layer = make("lstm", 200, 30, num_threads=2)
+    x = sequence(layer, 300)
+    y = layer.forward(x)[0]
+
+    def walk(stream: Any) -> np.ndarray:
+        return in_steps(stream, x)
+
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(walk, [layer.stream() for _ in range(8)]):
+            assert_same_bits({"y": found}, {"y": y})
 
 
 @dtypes

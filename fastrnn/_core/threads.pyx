@@ -1,4 +1,7 @@
-"""Teams of threads: the only module that knows OpenMP. Without OpenMP every team has one member."""
+"""Teams of threads: the only module that knows OpenMP, and the helpers of calls too short for it.
+
+Without OpenMP every team has one member.
+"""
 
 import os
 
@@ -8,16 +11,27 @@ cdef extern from *:
     """
     #ifdef _OPENMP
     #include <omp.h>
+    #include "helpers.h"
     #define FR_OPENMP 1
+    static fr_helpers helpers = FR_HELPERS;
+    static void run_helpers(fr_body body, void *context, int members)
+    {
+        fr_run_helped(&helpers, body, context, members);
+    }
+    static void forget_helpers(void) { helpers = (fr_helpers)FR_HELPERS; }
     #else
     #define FR_OPENMP 0
     static inline int omp_get_thread_num(void) { return 0; }
     static inline int omp_get_num_threads(void) { return 1; }
+    static inline void run_helpers(void (*body)(void *, int, int), void *context, int members) {}
+    static inline void forget_helpers(void) {}
     #endif
     """
     const bint FR_OPENMP
     int omp_get_thread_num() noexcept nogil
     int omp_get_num_threads() noexcept nogil
+    void run_helpers(team_body body, void *context, int members) noexcept nogil
+    void forget_helpers() noexcept nogil
 
 cdef extern from "denormals.h" nogil:
     unsigned long long fr_flush_denormals()
@@ -27,6 +41,9 @@ cdef extern from "denormals.h" nogil:
 cdef bint used = False
 # Is it the child of one that had? libgomp's threads do not survive a fork: a team would wait for them for ever.
 cdef bint forked = False
+# Does OpenMP tie each thread to cores of its own? Helpers would be tied to the caller's.
+cdef bint bound = (os.environ.get("OMP_PROC_BIND", "false").lower() != "false"
+                   or "GOMP_CPU_AFFINITY" in os.environ or "KMP_AFFINITY" in os.environ)
 
 
 cdef void call_member(team_body body, void *context, int member, int members) noexcept nogil:
@@ -54,6 +71,18 @@ cdef void run_team(team_body body, void *context, int members) noexcept nogil:
             call_member(body, context, 0, 1)
 
 
+cdef void run_helped(team_body body, void *context, int members) noexcept nogil:
+    """Like run_team, for a call that is one of many in quick succession.
+
+    Members share the work but must not wait for each other: the caller does what no helper has taken, and everything,
+    as the only member, after a pause.
+    """
+    if members <= 1 or bound or not FR_OPENMP:
+        call_member(body, context, 0, 1)
+    else:
+        run_helpers(body, context, members)
+
+
 def openmp():
     """Was this build compiled with OpenMP?"""
     return bool(FR_OPENMP)
@@ -62,6 +91,7 @@ def openmp():
 def _after_fork():
     global forked
     forked = used
+    forget_helpers()  # they have not come along; others can be had
 
 
 os.register_at_fork(after_in_child=_after_fork)
