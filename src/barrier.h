@@ -1,5 +1,6 @@
 /* A barrier for a team that meets once a step: spin first, since the others are at most a tile away, then yield, since
- * a pure spin starves the thread it waits for when cores are shared. */
+ * a pure spin starves the thread it waits for when cores are shared. With a counter for each member, on a cache line of
+ * its own, two met 0.1 us sooner, but LSTMs of 64 to 256 units, one row or two, gained nothing (0.98 to 1.02). */
 #ifndef FASTRNN_BARRIER_H
 #define FASTRNN_BARRIER_H
 
