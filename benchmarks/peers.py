@@ -351,25 +351,64 @@ def measure(
         foreign += others
         if not ready:
             break
-    chosen = [number for number, quiet in enumerate(calm) if quiet]
-    if len(chosen) < MIN_ROUNDS:
-        chosen = list(range(len(calm)))
-    entry["rounds"], entry["calm_rounds"] = len(calm), sum(calm)
+    entry["calm"] = calm
     entry["foreign_cores"] = round(foreign / max(time.monotonic() - begin, 1e-9), 3)
     for (library, count), got in ready.items():
-        entry["times"].setdefault(library, {})[str(count)] = {
-            "us": round(statistics.median(got["rounds_us"][number] for number in chosen), 3),
-            "mean_us": round(statistics.median(got["means_us"][number] for number in chosen), 3),
-            "rounds_us": got["rounds_us"],
-            "idiom": got["idiom"],
-            "trials_us": got["trials_us"],
-        }
+        names = ("rounds_us", "means_us", "idiom", "trials_us")
+        entry["times"].setdefault(library, {})[str(count)] = {name: got[name] for name in names}
+    settle(entry)
     entry["machine"] = {} if machine_too is None else machine_too.medians()
     for worker in team.workers.values():
         if worker.alive:
             with contextlib.suppress(WorkerError):
                 worker.ask("release")
     return entry
+
+
+def settle(entry: dict[str, Any]) -> None:
+    """The medians over an entry's calm rounds, or over all where too few were calm."""
+    calm = entry["calm"]
+    entry["rounds"], entry["calm_rounds"] = len(calm), sum(calm)
+    chosen = [number for number, quiet in enumerate(calm) if quiet]
+    if len(chosen) < MIN_ROUNDS:
+        chosen = list(range(len(calm)))
+    for found in (found for counts in entry["times"].values() for found in counts.values()):
+        for figure, rounds in (("us", "rounds_us"), ("mean_us", "means_us")):
+            found[figure] = round(statistics.median(found[rounds][number] for number in chosen), 3)
+
+
+def pool(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """`merge`, but rows of both have the rounds of both: one run's noise then spoils a part of a row's rounds.
+
+    A library that was left out of a row in either run is left out of it. Of the machine's rates the means are kept.
+    """
+    merged = merge(old, new) | {"runs": old["runs"] + new["runs"]}
+    before = {(entry["row"], entry["pass"]): entry for entry in old["rows"]}
+    after = {(entry["row"], entry["pass"]) for entry in new["rows"]}
+    for entry in merged["rows"]:
+        key = entry["row"], entry["pass"]
+        if key not in before or key not in after:
+            continue
+        was, times = before[key], entry["times"]
+        entry["times"] = {
+            library: {count: _joined(was["times"][library][count], counts[count]) for count in counts}
+            for library, counts in times.items()
+            if library in was["times"] and counts.keys() == was["times"][library].keys()
+        }
+        entry["left_out"] = was["left_out"] | entry["left_out"]
+        entry["calm"] = was["calm"] + entry["calm"]
+        share = len(was["calm"]) / len(entry["calm"])
+        entry["foreign_cores"] = round(share * was["foreign_cores"] + (1 - share) * entry["foreign_cores"], 3)
+        for count, rates in entry["machine"].items():
+            for name in rates.keys() & was["machine"].get(count, {}).keys():
+                rates[name] = round(share * was["machine"][count][name] + (1 - share) * rates[name], 1)
+        settle(entry)
+    return merged
+
+
+def _joined(was: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """A library's rounds in both runs."""
+    return now | {name: was[name] + now[name] for name in ("rounds_us", "means_us")}
 
 
 def products(team: Team, seconds: float) -> dict[str, dict[str, float]]:
@@ -413,11 +452,11 @@ def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     for key in ("schema", "machine", "dtype", "isa", "threads"):
         if old.get(key) != new[key]:
             came = f"the file has {old.get(key)!r}, this run {new[key]!r}"
-            raise ValueError(f"--append needs the same {key}: {came}")
+            raise ValueError(f"results of the same {key} can be put together: {came}")
     for library in old["libraries"].keys() & new["libraries"].keys():
         was, now = old["libraries"][library], new["libraries"][library]
         if library != "fastrnn" and was != now:
-            raise ValueError(f"--append needs the same {library}: the file has {was}, this run {now}")
+            raise ValueError(f"results of the same {library} can be put together: the file has {was}, this run {now}")
     rows = {(entry["row"], entry["pass"]): entry for entry in old["rows"] + new["rows"]}
     order = [(row.name, which) for row in select() for which in (INFERENCE, TRAINING)]
     return new | {
@@ -462,6 +501,7 @@ def run(
             "isa": isa,
             "threads": list(threads),
             "rounds": rounds,
+            "runs": 1,
             "libraries": dict(sorted(team.versions.items())),
             "left_out": team.left_out,
             "products": products(team, 15 * burst),
@@ -481,11 +521,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = options.parser("peers", __doc__.split("\n")[0])
     add = parser.add_argument
     add("--append", action="store_true", help="keep the rows that --json FILE already has")
+    add("--pool", action="store_true", help="keep them and, of rows measured again, both runs' rounds")
     add("--short", action="store_true", help="report one line a row only")
     add("--plot", metavar="FILE", help="bar chart of the ratios (PNG)")
     given = options.check(parser, parser.parse_args(argv))
-    if given.append and not given.json:
-        parser.error("--append needs --json FILE")
+    for name in ("append", "pool"):
+        if getattr(given, name) and not given.json:
+            parser.error(f"--{name} needs --json FILE")
     return given
 
 
@@ -496,8 +538,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         results = report.load(given.report)
     else:
         results = run_given(select() if given.rows is None else given.rows, given, options.teller())
-        if given.append and os.path.exists(given.json):
-            results = merge(report.load(given.json), results)
+        if (given.append or given.pool) and os.path.exists(given.json):
+            results = (pool if given.pool else merge)(report.load(given.json), results)
         if given.json:
             options.save(results, given.json)
     text = report.short(results) if given.short else report.markdown(results)

@@ -19,7 +19,7 @@ from .shapes import INFERENCE, TRAINING
 from .tables import figure, paragraph, percent, table
 from .tables import ratio as ratio_cell
 
-SCHEMA = 2
+SCHEMA = 3
 OURS = "fastrnn"
 LABELS = {
     "fastrnn": "fastrnn", "torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO",
@@ -153,7 +153,8 @@ def _conditions(results: dict[str, Any]) -> list[str]:
         "",
         f"- {machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']},"
         f" {results['created'][:10]}",
-        f"- {results['dtype']}, one layer, thread counts {', '.join(map(str, results['threads']))}",
+        f"- {results['dtype']}, one layer, thread counts {', '.join(map(str, results['threads']))}"
+        + (f", rounds of {results['runs']} runs (`--pool`)" if results["runs"] > 1 else ""),
         f"- {versions}",
     ]
     return [*lines, *notes(results), ""]

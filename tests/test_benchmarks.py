@@ -72,6 +72,7 @@ def results(*entries: dict[str, Any]) -> dict[str, Any]:
         "isa": None,
         "threads": [1, 2],
         "rounds": 3,
+        "runs": 1,
         "libraries": {"fastrnn": "1.0", "jax": "2.0"},
         "left_out": {"torch": "ModuleNotFoundError: No module named 'torch'"},
         "products": {"1": {"numpy": 60.0, "torch": 100.0}, "2": {"numpy": 200.0}},
@@ -375,7 +376,7 @@ class TestDriver:
         )
         assert shapes.Row(**row["shape"]) == shapes.select(["char"])[0]
         found = row["times"]["numpy"]["1"]
-        assert set(found) == {"us", "mean_us", "rounds_us", "idiom", "trials_us"}
+        assert set(found) == {"us", "mean_us", "rounds_us", "means_us", "idiom", "trials_us"}
         assert len(found["rounds_us"]) == row["rounds"] >= row["calm_rounds"] >= 0
         assert min(found["rounds_us"]) <= found["us"] <= max(found["rounds_us"])
         assert again["products"]["1"]["numpy"] > 0
@@ -436,6 +437,25 @@ class TestDriver:
         with pytest.raises(ValueError, match="jax"):
             peers.merge(MEASURED, new | {"libraries": {"jax": "3.0"}})
 
+    def test_pool_adds_the_rounds_of_rows_of_both(self) -> None:
+        def measured(calm: list[bool], rate: float, **rounds: list[float]) -> dict[str, Any]:
+            row = entry("mid", "training", **dict.fromkeys(rounds, 0.0))
+            for library, found in rounds.items():
+                row["times"][library]["1"] |= {"rounds_us": found, "means_us": found}
+            row |= {"calm": calm, "foreign_cores": 0.0, "machine": {"1": {"gflops": rate}}}
+            peers.settle(row)
+            return row
+
+        old = results(measured([True] * 3, 100.0, fastrnn=[1.0, 2.0, 3.0], jax=[9.0] * 3), entry("big", "training"))
+        new = results(measured([False, True, True, True], 170.0, fastrnn=[50.0, 4.0, 5.0, 6.0]))
+        merged = peers.pool(old, new)
+        assert merged["runs"] == 2 and "rounds of 2 runs" in report.markdown(merged)
+        row, other = merged["rows"]
+        assert (row["rounds"], row["calm_rounds"], row["machine"]) == (7, 6, {"1": {"gflops": 140.0}})
+        assert row["times"].keys() == {"fastrnn"}  # jax was left out of one of them
+        assert row["times"]["fastrnn"]["1"]["us"] == 3.5
+        assert other["row"] == "big"
+
     def test_report_from_a_file(self, tmp_path: Path, capsys: Capture) -> None:
         path, page = tmp_path / "r.json", tmp_path / "RESULTS.md"
         path.write_text(json.dumps(MEASURED))
@@ -459,6 +479,7 @@ class TestDriver:
             (["--threads", "two"], "two"),
             (["--python", "torch"], "LIB=PATH"),
             (["--append"], "--json"),
+            (["--pool"], "--json"),
             (["--passes", "backward"], "backward"),
             (["--dtype", "float16"], "float16"),
             (["--isa", "sse"], "sse"),
