@@ -154,7 +154,7 @@ def _conditions(results: dict[str, Any]) -> list[str]:
         f"- {machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']},"
         f" {results['created'][:10]}",
         f"- {results['dtype']}, one layer, thread counts {', '.join(map(str, results['threads']))}"
-        + (f", rounds of {results['runs']} runs (`--pool`)" if results["runs"] > 1 else ""),
+        + (f", rounds of up to {results['runs']} runs (`--pool`)" if results["runs"] > 1 else ""),
         f"- {versions}",
     ]
     return [*lines, *notes(results), ""]
