@@ -14,6 +14,18 @@ typedef struct {
     char end[60];
 } fr_barrier;
 
+/* once between two looks at what another thread will write */
+static inline void fr_spin(int looks)
+{
+    if (looks >= 4000) {
+        sched_yield();
+        return;
+    }
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
 static inline void fr_barrier_wait(fr_barrier *b, int members)
 {
     if (members == 1) return;
@@ -23,15 +35,7 @@ static inline void fr_barrier_wait(fr_barrier *b, int members)
         atomic_store_explicit(&b->round, round + 1, memory_order_release);
         return;
     }
-    for (int spin = 0; atomic_load_explicit(&b->round, memory_order_acquire) == round; spin++) {
-        if (spin < 4000) {
-#if defined(__x86_64__) || defined(__i386__)
-            __builtin_ia32_pause();
-#endif
-        } else {
-            sched_yield();
-        }
-    }
+    for (int looks = 0; atomic_load_explicit(&b->round, memory_order_acquire) == round; looks++) fr_spin(looks);
 }
 
 /* ask for a cache line that a teammate wrote, or that is far away */

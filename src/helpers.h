@@ -1,22 +1,22 @@
 /* Threads that stay awake for calls which follow each other within microseconds, as the steps of a stream do.
  *
  * OpenMP starts and ends a team in 0.9 us, of which its calls to the kernel take most; here it is 0.25. The caller does
- * every share that no helper has taken, so nobody ever waits for a thread that is asleep, or that another program keeps
- * from its core; a body's members must therefore not wait for each other. */
+ * every share that no helper has taken, so it never waits for a thread that is asleep or without a core, only for one
+ * that has begun; a body's members must therefore not wait for each other. */
 #ifndef FASTRNN_HELPERS_H
 #define FASTRNN_HELPERS_H
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
 
+#include "barrier.h"
 #include "denormals.h"
 
 /* Nanoseconds that a helper looks for work before it sleeps; it is not woken for a call that comes so long after the
- * one before. The clock is read after so many looks. A caller that spun so long yields its core. */
-enum { FR_AWAKE = 200000, FR_LOOKS = 128, FR_SPINS = 4000 };
+ * one before. The clock is read after so many looks. */
+enum { FR_AWAKE = 200000, FR_LOOKS = 128 };
 
 typedef void (*fr_body)(void *context, int member, int members);
 
@@ -46,14 +46,6 @@ static inline long long fr_nanoseconds(void)
     return now.tv_sec * 1000000000ll + now.tv_nsec;
 }
 
-static inline void fr_breathe(int spin)
-{
-    if (spin > FR_SPINS) sched_yield();
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#endif
-}
-
 /* the number of a member that is now the calling thread's; 0: none is left */
 static inline int fr_take_member(fr_helpers *h)
 {
@@ -80,7 +72,7 @@ static void *fr_help(void *helpers)
         int member = 0;
         for (int look = 1; (member = fr_take_member(h)) == 0; look++) {
             if (look % FR_LOOKS == 0 && fr_nanoseconds() - since > FR_AWAKE) break;
-            fr_breathe(0);
+            fr_spin(0);
         }
         if (member > 0) {
             h->body(h->context, member, h->members);
@@ -131,7 +123,7 @@ static void fr_run_helped(fr_helpers *h, fr_body body, void *context, int member
         atomic_store_explicit(&h->left, others, memory_order_release);
         body(context, 0, members);
         for (int member; (member = fr_take_member(h)) > 0; others--) body(context, member, members);
-        for (int spin = 0; atomic_load_explicit(&h->done, memory_order_acquire) < others; spin++) fr_breathe(spin);
+        for (int spin = 0; atomic_load_explicit(&h->done, memory_order_acquire) < others; spin++) fr_spin(spin);
     }
     h->last = fr_nanoseconds();
     atomic_flag_clear_explicit(&h->taken, memory_order_release);
