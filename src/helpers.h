@@ -9,14 +9,15 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <time.h>
 
 #include "barrier.h"
+#include "clock.h"
 #include "denormals.h"
 
-/* Nanoseconds that a helper looks for work before it sleeps; it is not woken for a call that comes so long after the
- * one before. The clock is read after so many looks. */
-enum { FR_AWAKE = 200000, FR_LOOKS = 128 };
+/* Seconds that a helper looks for work before it sleeps; it is not woken for a call that comes so long after the one
+ * before. The clock is read after so many looks. */
+#define FR_AWAKE 200e-6
+enum { FR_LOOKS = 128 };
 
 typedef void (*fr_body)(void *context, int member, int members);
 
@@ -30,7 +31,7 @@ typedef struct {
     char end[60];
     atomic_flag taken; /* by a caller; the rest is that caller's */
     int threads;
-    long long last; /* call's end */
+    double last; /* call's end */
     _Atomic int asleep;
     pthread_mutex_t mutex;
     pthread_cond_t wake;
@@ -38,13 +39,6 @@ typedef struct {
 
 #define FR_HELPERS \
     {.taken = ATOMIC_FLAG_INIT, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .last = -FR_AWAKE}
-
-static inline long long fr_nanoseconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000000ll + now.tv_nsec;
-}
 
 /* the number of a member that is now the calling thread's; 0: none is left */
 static inline int fr_take_member(fr_helpers *h)
@@ -68,10 +62,10 @@ static void *fr_help(void *helpers)
     fr_helpers *h = helpers;
     fr_flush_denormals();
     for (;;) {
-        const long long since = fr_nanoseconds();
+        const double since = fr_seconds();
         int member = 0;
         for (int look = 1; (member = fr_take_member(h)) == 0; look++) {
-            if (look % FR_LOOKS == 0 && fr_nanoseconds() - since > FR_AWAKE) break;
+            if (look % FR_LOOKS == 0 && fr_seconds() - since > FR_AWAKE) break;
             fr_spin(0);
         }
         if (member > 0) {
@@ -106,7 +100,7 @@ static void fr_run_helped(fr_helpers *h, fr_body body, void *context, int member
         fr_keep_denormals(denormals);
         return;
     }
-    if (fr_nanoseconds() - h->last > FR_AWAKE) {
+    if (fr_seconds() - h->last > FR_AWAKE) {
         body(context, 0, 1);
     } else {
         int others = members - 1;
@@ -125,7 +119,7 @@ static void fr_run_helped(fr_helpers *h, fr_body body, void *context, int member
         for (int member; (member = fr_take_member(h)) > 0; others--) body(context, member, members);
         for (int spin = 0; atomic_load_explicit(&h->done, memory_order_acquire) < others; spin++) fr_spin(spin);
     }
-    h->last = fr_nanoseconds();
+    h->last = fr_seconds();
     atomic_flag_clear_explicit(&h->taken, memory_order_release);
     fr_keep_denormals(denormals);
 }

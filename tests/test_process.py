@@ -250,31 +250,32 @@ def test_the_gil_is_released() -> None:
 # --- fork ------------------------------------------------------------------------------------------------------
 
 
-@posix
-def test_a_forked_child_finishes() -> None:
-    """OpenMP's threads do not survive a fork; the child computes serially, the same bits, and so does its child."""
-    code = (
-        BUSY
-        + """
-import os, sys
-y, gradients = work()
+# prints of how many of 20 children, and whether of a child's child, `agrees()` is true
+FORKS = """
+import os
 def child_agrees(depth):
-    sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
-            again, others = work()
-            same = np.array_equal(y, again) and np.array_equal(gradients.kernel, others.kernel)
-            code = 0 if same and (depth == 1 or child_agrees(depth - 1)) else 1
+            code = 0 if agrees() and (depth == 1 or child_agrees(depth - 1)) else 1
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 print(sum(child_agrees(1) for _ in range(20)), child_agrees(2))
-work()
 """
-    )
-    assert python(code, timeout=120) == "20 True"
+
+
+@posix
+def test_a_forked_child_finishes() -> None:
+    """OpenMP's threads do not survive a fork; the child computes serially, the same bits, and so does its child."""
+    agrees = """
+y, gradients = work()
+def agrees():
+    again, others = work()
+    return np.array_equal(y, again) and np.array_equal(gradients.kernel, others.kernel)
+"""
+    assert python(BUSY + agrees + FORKS + "work()", timeout=120) == "20 True"
 
 
 @posix
@@ -298,25 +299,12 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 @pytest.mark.skipif(not threads.openmp(), reason="built without OpenMP")
 def test_the_streams_of_a_forked_child_go_on() -> None:
     """Helpers do not survive a fork: the child has its own, the same bits, and so does its child."""
-    code = (
-        STREAM
-        + """
+    agrees = """
 y = steps()
-def child_agrees(depth):
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            agrees = np.array_equal(steps(), y) and len(os.listdir("/proc/self/task")) == 3
-            code = 0 if agrees and (depth == 1 or child_agrees(depth - 1)) else 1
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-print(sum(child_agrees(1) for _ in range(20)), child_agrees(2))
-steps()
+def agrees():
+    return np.array_equal(steps(), y) and len(os.listdir("/proc/self/task")) == 3
 """
-    )
-    assert python(code, timeout=120) == "20 True"
+    assert python(STREAM + agrees + FORKS + "steps()", timeout=120) == "20 True"
 
 
 # --- Ctrl-C ----------------------------------------------------------------------------------------------------

@@ -42,16 +42,10 @@ from fastrnn import validate
 cdef extern from *:
     """
     #undef I  /* complex.h, which comes with NumPy's headers, takes the legend's letter */
-    #include <time.h>
-
-    static inline double fr_seconds(void)
-    {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return now.tv_sec + 1e-9 * now.tv_nsec;
-    }
     """
-    double seconds "fr_seconds"() noexcept nogil
+
+cdef extern from "clock.h" nogil:
+    double seconds "fr_seconds"()
 
 cnp.import_array()
 
