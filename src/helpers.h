@@ -7,6 +7,7 @@
 #define FASTRNN_HELPERS_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 
@@ -23,10 +24,11 @@ typedef void (*fr_body)(void *context, int member, int members);
 
 typedef struct {
     _Atomic int left; /* members of the present call that nobody has taken */
+    _Atomic int core; /* the caller's */
     int members;
     fr_body body;
     void *context;
-    char apart[40]; /* what the caller writes and what the helpers count live on different cache lines */
+    char apart[32]; /* what the caller writes and what the helpers count live on different cache lines */
     _Atomic int done;
     char end[60];
     atomic_flag taken; /* by a caller; the rest is that caller's */
@@ -38,7 +40,11 @@ typedef struct {
 } fr_helpers;
 
 #define FR_HELPERS \
-    {.taken = ATOMIC_FLAG_INIT, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .last = -FR_AWAKE}
+    {.core = -1, \
+     .taken = ATOMIC_FLAG_INIT, \
+     .mutex = PTHREAD_MUTEX_INITIALIZER, \
+     .wake = PTHREAD_COND_INITIALIZER, \
+     .last = -FR_AWAKE}
 
 /* the number of a member that is now the calling thread's; 0: none is left */
 static inline int fr_take_member(fr_helpers *h)
@@ -47,6 +53,31 @@ static inline int fr_take_member(fr_helpers *h)
     const int member = atomic_fetch_sub_explicit(&h->left, 1, memory_order_acq_rel);
     return member > 0 ? member : 0;
 }
+
+#ifdef CPU_COUNT /* Linux */
+typedef cpu_set_t fr_cores;
+static inline int fr_core(void) { return sched_getcpu(); }
+static inline void fr_own_cores(fr_cores *own)
+{
+    if (sched_getaffinity(0, sizeof *own, own) != 0) CPU_ZERO(own);
+}
+
+/* Leave the core of the caller for another of one's own. The system puts both on one now and then, where they take
+ * turns: in 13 of 60 bursts of steps, 20 ms each, the median step took 34 to 83 us instead of 13; with this in 3. */
+static inline void fr_leave_core(const fr_helpers *h, const fr_cores *own)
+{
+    const int core = atomic_load_explicit(&h->core, memory_order_relaxed);
+    if (core != fr_core() || core < 0 || core >= CPU_SETSIZE) return;
+    fr_cores others = *own;
+    CPU_CLR(core, &others);
+    if (CPU_COUNT(&others) > 0) sched_setaffinity(0, sizeof others, &others);
+}
+#else
+typedef int fr_cores;
+static inline int fr_core(void) { return -1; }
+static inline void fr_own_cores(fr_cores *own) { *own = 0; }
+static inline void fr_leave_core(const fr_helpers *h, const fr_cores *own) { (void)h, (void)own; }
+#endif
 
 static void fr_sleep(fr_helpers *h)
 {
@@ -60,12 +91,17 @@ static void fr_sleep(fr_helpers *h)
 static void *fr_help(void *helpers)
 {
     fr_helpers *h = helpers;
+    fr_cores own;
+    fr_own_cores(&own);
     fr_flush_denormals();
     for (;;) {
         const double since = fr_seconds();
         int member = 0;
-        for (int look = 1; (member = fr_take_member(h)) == 0; look++) {
-            if (look % FR_LOOKS == 0 && fr_seconds() - since > FR_AWAKE) break;
+        for (int look = 0; (member = fr_take_member(h)) == 0; look++) {
+            if (look % FR_LOOKS == 0) {
+                if (fr_seconds() - since > FR_AWAKE) break;
+                fr_leave_core(h, &own);
+            }
             fr_spin(0);
         }
         if (member > 0) {
@@ -113,6 +149,7 @@ static void fr_run_helped(fr_helpers *h, fr_body body, void *context, int member
         h->body = body;
         h->context = context;
         h->members = members;
+        atomic_store_explicit(&h->core, fr_core(), memory_order_relaxed);
         atomic_store_explicit(&h->done, 0, memory_order_relaxed);
         atomic_store_explicit(&h->left, others, memory_order_release);
         body(context, 0, members);

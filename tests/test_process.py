@@ -222,6 +222,33 @@ def test_a_stream_has_helpers(bound: str | None, helpers: int) -> None:
     assert (after - before, again - after) == (helpers, 0)
 
 
+@linux
+@pytest.mark.skipif(not threads.openmp(), reason="built without OpenMP")
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_helper_leaves_the_core_of_the_caller(alone: bool) -> None:
+    """Where both have come to be on one, the helper moves to another, if the process has another."""
+    code = """
+import time
+tasks = lambda: set(map(int, os.listdir("/proc/self/task")))
+before = tasks()
+y = steps()
+helpers, end = tasks() - before, time.monotonic() + 20
+core = min(os.sched_getaffinity(0))
+alone = len(os.sched_getaffinity(0)) == 1
+for task in (0, *helpers):
+    os.sched_setaffinity(task, {core})
+while True:
+    assert np.array_equal(steps(), y)
+    beside = [core in os.sched_getaffinity(helper) for helper in helpers]
+    if alone or not any(beside) or time.monotonic() > end:
+        break
+print(beside)
+"""
+    cores = os.sched_getaffinity(0)
+    first = f"import os; os.sched_setaffinity(0, {{{min(cores)}}})\n" if alone else ""
+    assert python(first + STREAM + code) == str(2 * [alone or len(cores) == 1])
+
+
 def test_calls_from_several_threads_at_once() -> None:
     problems = [
         Problem.random(cell, T=20, B=8, I=9, H=40, activation=activation, dtype="float32", seed=seed)
