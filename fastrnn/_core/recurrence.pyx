@@ -55,7 +55,8 @@ ACTIVATIONS = {"tanh": FR_TANH, "relu": FR_RELU, "linear": FR_LINEAR}
 ctypedef const void *row_in
 ctypedef void *row_out
 
-# A chunk is so many rows that one read of W serves them, or as many as the first-level cache holds pre-activations of.
+# A chunk is so many rows that one read of W serves them, or as many as the first-level cache holds pre-activations of
+# (128 rows took 0.96 to 1.04 of the time of layers of 200 to 1024 units, 256 rows 0.98 to 1.12).
 # No chunks, but x and h in one product, spare the pre-activations a way out of the registers and back: 2 to 5 % faster
 # with 32 and 128 units, 5 to 13 % slower forward with 256 and 300.
 cdef enum:
