@@ -23,11 +23,14 @@ enum { MAX_ROWS = 8, MAX_VECTORS = 8, LINE = 64, SUMS_ROW = MAX_VECTORS * V };
  * than 32 with 256 units, 128 were 6 to 20 % slower with 650. Nothing was gained by asking for the next tile's first 24
  * vectors of c or of its seeds, nor by tiles of up to 12 rows and half of a panel's gates, which read the weights half
  * as often, nor by 7 rows x 4 vectors, one of these an operand in memory (10 to 64 rows 0.95 to 1.03 of the rate; 14
- * rows, which are then two tiles instead of three, 1.07). Tiles of up to 28 rows x 1 vector, whose multiply-adds
- * broadcast from memory themselves (30 instructions for 28 of them, not 30 for 20), from rows copied to lie k by k:
- * alone, without seeds and results, 1.13 to 1.2 where the core's other thread is busy and 1.0 to 1.01 where not; as
- * products 1.05 and 0.98 to 1.02 forward, 0.85 to 0.98 of one gate; whole layers, inference and training, 0.98 to 1.05
- * of the time (ptbM, mid, midgru, ptbS, image, btc512, big); weight gradients 0.92 to 1.0 of the rate. */
+ * rows, which are then two tiles instead of three, 1.07).
+ * Tiles of up to 28 rows x 1 vector, whose multiply-adds broadcast from memory themselves (30 instructions for 28 of
+ * them, not 30 for 20), from rows copied to lie k by k: alone, without seeds and results, 1.13 to 1.2 of the rate where
+ * the core's other thread is busy, 1.0 to 1.01 where not. In products of weights as they lie here 1.02 to 1.05 of
+ * several gates, 0.85 to 1.0 of one; whole layers took 0.98 to 1.05 of the time, weight gradients 1.0 to 1.09. With
+ * each vector's weights in one run, (P, G, K, V), the forward pass of ptbM took 0.88 to 0.91 of the time, midgru 0.92
+ * to 0.98, big 0.96 to 0.99, mid 1.02 to 1.05, but one row of 64 to 256 units, then of 4 or 8 runs, 1.03 to 1.07, and
+ * 32 units 1.07 to 1.14: to gain the first alone takes both layouts. */
 enum { OUTER_CACHE = 640 * 1024, OUTER_HEIGHT = 512, STRETCH_GATES = 64 * 1024, STRETCH_ALONE = 160 * 1024 };
 
 /* rows a tile of n vectors can take without spilling */
