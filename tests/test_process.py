@@ -246,7 +246,7 @@ print(beside)
 """
     cores = os.sched_getaffinity(0)
     first = f"import os; os.sched_setaffinity(0, {{{min(cores)}}})\n" if alone else ""
-    assert python(first + STREAM + code) == str(2 * [alone or len(cores) == 1])
+    assert python(first + STREAM + code, OMP_PROC_BIND=None) == str(2 * [alone or len(cores) == 1])
 
 
 def test_calls_from_several_threads_at_once() -> None:
@@ -331,7 +331,7 @@ y = steps()
 def agrees():
     return np.array_equal(steps(), y) and len(os.listdir("/proc/self/task")) == 3
 """
-    assert python(STREAM + agrees + FORKS + "steps()", timeout=120) == "20 True"
+    assert python(STREAM + agrees + FORKS + "steps()", timeout=120, OMP_PROC_BIND=None) == "20 True"
 
 
 # --- Ctrl-C ----------------------------------------------------------------------------------------------------
