@@ -40,6 +40,7 @@ typedef struct {
     const void *const *seeds; /* a seed for each row, or NULL */
     ptrdiff_t columns;        /* G = 1: valid columns of c, which may be unpadded */
     int from_end;             /* the last panels first: of b, what the product before has left in cache */
+    const void *after;        /* what is read after the last panel, or NULL */
     void *scratch; /* b is bfloat16: fr_kernels.bfloat16_room for the rows of a, rounded to it; NULL: b is reals */
 } fr_product;
 

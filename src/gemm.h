@@ -28,9 +28,10 @@ enum { MAX_ROWS = 8, MAX_VECTORS = 8, LINE = 64, SUMS_ROW = MAX_VECTORS * V };
  * them, not 30 for 20), from rows copied to lie k by k: alone, without seeds and results, 1.13 to 1.2 of the rate where
  * the core's other thread is busy, 1.0 to 1.01 where not. In products of weights as they lie here 1.02 to 1.05 of
  * several gates, 0.85 to 1.0 of one; whole layers took 0.98 to 1.05 of the time, weight gradients 1.0 to 1.09. With
- * each vector's weights in one run, (P, G, K, V), the forward pass of ptbM took 0.88 to 0.91 of the time, midgru 0.92
- * to 0.98, big 0.96 to 0.99, mid 1.02 to 1.05, but one row of 64 to 256 units, then of 4 or 8 runs, 1.03 to 1.07, and
- * 32 units 1.07 to 1.14: to gain the first alone takes both layouts. */
+ * each vector's weights in one run, (P, G, K, V), for large operands alone, the forward pass of ptbM took 0.94 to 0.99
+ * of the time, big 0.93 to 1.02, midgru 1.0, with stretches of 256 to 512 k or none; for all operands one row of 64 to
+ * 256 units took 1.03 to 1.07, 32 units 1.07 to 1.14. Tiles of 9 to 14 rows x 2 vectors, broadcasts by themselves, from
+ * memory or half of each, 0.8 to 1.0 of the rate. */
 enum { OUTER_CACHE = 640 * 1024, OUTER_HEIGHT = 512, STRETCH_GATES = 64 * 1024, STRETCH_ALONE = 160 * 1024 };
 
 /* rows a tile of n vectors can take without spilling */
@@ -383,7 +384,7 @@ INLINE void product_walk(const fr_product *d, finish_fn finish, const int aside,
         const ptrdiff_t most = stretch / (pair * d->gates * panels * V * (ptrdiff_t)sizeof(real));
         const ptrdiff_t runs = d->segments == 1 ? most : d->length > 0 && most > d->length ? most / d->length : 1;
         const ptrdiff_t total = d->segments == 1 ? (d->length + pair - 1) / pair : d->segments;
-        const real *panel_after = NULL;
+        const real *panel_after = d->after;
         if (left > panels) panel_after = (const real *)d->b + (d->from_end ? p - panels : p + panels) * d->b_panel;
         if ((total <= runs && !kept) || d->rows <= MAX_ROWS) {
             product_rows(d, p, panels, finish, aside, step, d->rows <= MAX_ROWS ? NULL : panel_after, NULL);

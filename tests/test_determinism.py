@@ -24,6 +24,8 @@ SIZES = {
     "two-rows-wide": {"T": 9, "B": 2, "I": 8, "H": 520},
     "three-rows-wide": {"T": 5, "B": 3, "I": 40, "H": 257},
     "chunked": {"T": 130, "B": 37, "I": 70, "H": 130},
+    "panels-of-teammates": {"T": 6, "B": 13, "I": 24, "H": 740},
+    "panels-of-teammates-two-rows": {"T": 3, "B": 2, "I": 8, "H": 1040},
     "summed-by-blocks": {"T": 40, "B": 50, "I": 5, "H": 19},
 }
 sizes = pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())

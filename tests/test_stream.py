@@ -87,6 +87,21 @@ def test_steps_with_helpers(cell: str, activation: str, members: int, B: int, op
     same_state(stream, state)
 
 
+@pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
+def test_long_steps_with_helpers(cell: str) -> None:
+    """In a walk the members of steps so long take panels from each other, and meet: those of a stream must not."""
+    one, many = (make(cell, 1040, 30, num_threads=n) for n in (1, 2))
+    x = sequence(one, 8)
+    y = one.forward(x)[0]
+    stream = many.stream()
+    found = []
+    for t in range(x.shape[1]):
+        found.append(stream.step(x[:, t]))
+        if t in (2, 5):
+            time.sleep(0.002)
+    assert_same_bits({"y": np.stack(found, axis=1)}, {"y": y})
+
+
 def test_helpers_are_one_callers_at_a_time() -> None:
     """The others do without."""
     layer = make("lstm", 200, 30, num_threads=2)

@@ -42,6 +42,7 @@ cdef extern from "fastrnn.h" nogil:
         const void **seeds
         Py_ssize_t columns
         bint from_end
+        const void *after
         void *scratch
 
     ctypedef struct fr_outer_part:
@@ -194,5 +195,12 @@ cdef extern from "turns.h" nogil:
         int blocks
         Py_ssize_t total
         fr_turn *block
+        Py_ssize_t items
+    ctypedef struct fr_share:
+        pass
     int fr_take_turn(fr_turns *turns)
+    void fr_give(fr_share *share, Py_ssize_t low, Py_ssize_t high)
+    Py_ssize_t fr_take_panels(fr_share *share, Py_ssize_t most, bint from_end, Py_ssize_t *first)
     void fr_end_turn(fr_turns *turns, int block, Py_ssize_t steps)
+    Py_ssize_t fr_take_items(fr_turns *turns, Py_ssize_t total, Py_ssize_t least, Py_ssize_t most, int members,
+                             Py_ssize_t *first)

@@ -102,6 +102,7 @@ cdef void product_team(void *context, int member, int members) noexcept nogil:
     d.seed = q.seed
     d.seeds = NULL
     d.from_end = False
+    d.after = NULL
     d.scratch = NULL
     d.columns = q.N
     while i < end:

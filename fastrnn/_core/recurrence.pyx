@@ -6,7 +6,7 @@ Design
 ------
 * A `Walk` is everything a team needs for one pass over a sequence. Its members carry blocks of batch rows through the
   steps, in turns of some steps each, or, when rows are few or the recurrent weights outgrow the second-level cache,
-  all rows, each through its share of the hidden units (one barrier a step).
+  all rows, each through its share of the hidden units (one barrier a step), and what another has not begun of its own.
 * A member goes forward in chunks of steps: it projects the input of a chunk, whose pre-activations stay in its cache,
   then walks it. Inference needs no buffer of all steps; training projects straight to where the gates are kept.
 * Rows reach the kernels as lists of pointers, so strides, either direction of time and ragged lengths cost nothing
@@ -31,8 +31,8 @@ from libc.string cimport memcpy, memset
 from fastrnn._core.isa cimport kernels
 from fastrnn._core.kernels cimport (
     FR_AHEAD, FR_GRU, FR_LINEAR, FR_LSTM, FR_OUTER_PADDING, FR_OUTER_ROWS, FR_RELU, FR_SIMPLE_RNN, FR_TANH, fr_ahead,
-    fr_barrier, fr_barrier_wait, fr_cell, fr_end_turn, fr_kernels, fr_outer, fr_prefetch, fr_product, fr_step,
-    fr_take_turn, fr_turn, fr_turns,
+    fr_barrier, fr_barrier_wait, fr_cell, fr_end_turn, fr_give, fr_kernels, fr_outer, fr_prefetch, fr_product,
+    fr_share, fr_step, fr_take_items, fr_take_panels, fr_take_turn, fr_turn, fr_turns,
 )
 from fastrnn._core.memory cimport Memory, empty
 from fastrnn._core.threads cimport call_member, run_helped, run_team, team_body
@@ -68,10 +68,11 @@ cdef enum:
     KEPT_WEIGHTS = 512 * 1024
     BLOCK_ROWS = 24
 # Rows of dG a member multiplies by W^T before it goes on to the next panels: what stays in its second-level cache, but
-# so many that W^T, which is read anew for each block, is worth its way.
+# so many that W^T, which is read anew for each block, is worth its way; fewer towards the end, that all end together.
 cdef enum:
     BLOCK_BYTES = 256 * 1024
     BLOCK_LEAST = 64
+    LAST_LEAST = 16
 # Points whose rows a member lists at a time, on its stack, for dX and the weight gradients. Lists of all points,
 # made by one thread, took 2 of 28 MB (SimpleRNN, 32 units, 128 rows, 500 steps); a team for each 8192 points took twice
 # the time when other programs wanted a core.
@@ -105,9 +106,16 @@ cdef double SPLIT = 1e-6
 # A stream's step longer than this pays for helpers. Two threads' time over one's, LSTM: 96 units (3.2 us by the figures
 # above) 0.97, 112 0.81, 128 0.84, 160 0.73, 192 0.65; SimpleRNN: 192 units (3.1) 0.85 to 1.14, 256 0.76, 384 0.69.
 cdef double HELPERS = 4e-6
+# Members that share the units of a step each take a tile's panels at a time, then those that a teammate has not begun,
+# where that is work for so long; else each its own at once. It halves, or better, the 5 to 8 % of a step that they wait
+# for the slower core: 16 us, an LSTM of 650 units with 20 rows, forward 0.96 of the time, 84 us (1024, 64) 0.94, but
+# 2.6 us (256, one row) 1.03. Taking panels of a chunk's projection and of its first step together spares a barrier, but
+# leaves less of R in the second-level cache: nothing gained (0.98 to 1.0).
+cdef double GRAIN = 3e-6
 cdef double PIECE = 0.03
-# That of weight gradients, which each piece fetches from memory and writes back: for 1024 units and inputs 3 ms.
-cdef double SUMS_PIECE = 0.1
+# That of weight gradients, which each piece fetches from memory and writes back (3 ms for 1024 units and inputs), and
+# of dX.
+cdef double POINTS_PIECE = 0.1
 cdef double STEP = 1e-7         # of a step besides its arithmetic
 # Seconds of a member's turn with a block of rows, at least and, where turns are many, at most: the core that has the
 # next one must fetch the block's states, and 250 us are 1 to 3 % better than 50 (LSTM of 256 units, 64 rows). The turns
@@ -157,6 +165,8 @@ cdef struct Walk:
     int members
     bint by_units               # the members share the units of all rows, instead of the rows
     fr_barrier *barrier
+    Py_ssize_t grain            # then: panels a member takes at a time; 0: its own at once
+    fr_share *shares            # (2, members): the panels nobody has taken, in this phase and in the next
     char *lists                 # room for pointer lists, list_bytes for each member
     Py_ssize_t list_bytes
     bint bfloat16               # the weights
@@ -229,9 +239,12 @@ cdef inline Py_ssize_t packed_rows(const Walk *w, Py_ssize_t K) noexcept nogil:
 
 cdef struct Member:
     # the rows and units one member walks at a time
-    int parts                   # of the units, each another member's
+    int part                    # of the units, of `parts`, each another member's
+    int parts
     Py_ssize_t p0
     Py_ssize_t p1
+    int phase                   # which of the products between two meetings of the team
+    bint taken                  # where it takes its panels at once
     Py_ssize_t count
     Py_ssize_t *rows
     char *lists
@@ -244,7 +257,7 @@ cdef Member take(Walk *w, int member, Py_ssize_t block, int part, int parts) noe
     """A block of rows and a part of their units."""
     cdef Member m
     cdef Py_ssize_t i, first = w.B * block // w.blocks
-    m.parts = parts
+    m.part, m.parts, m.phase, m.taken = part, parts, 0, False
     m.p0 = w.P * part // parts
     m.p1 = w.P * (part + 1) // parts
     m.lists = w.lists + member * w.list_bytes
@@ -336,11 +349,43 @@ cdef inline void ahead(const Walk *w, fr_ahead *to, row_out *room, const Array *
         to.rows = <row_in *> room
 
 
-cdef inline void unit_range(const Walk *w, const Member *m, Py_ssize_t *first, Py_ssize_t *size) noexcept nogil:
-    """Bytes of a member's units in an unpadded row of H."""
-    cdef Py_ssize_t vector = w.kernels.vector
-    first[0] = m.p0 * vector * w.kernels.itemsize
-    size[0] = (min(w.H, m.p1 * vector) - min(w.H, m.p0 * vector)) * w.kernels.itemsize
+# ------------------------------------------------------------------------------------- the panels of a step by units
+
+cdef inline void give_panels(Walk *w, int part, int parts, int phase) noexcept nogil:
+    """Let the panels that are a member's be taken in this phase."""
+    fr_give(&w.shares[(phase & 1) * parts + part], w.P * part // parts, w.P * (part + 1) // parts)
+
+
+cdef inline const void *panel_after(const Walk *w, const Member *m, const fr_product *d) noexcept nogil:
+    """Where the panel lies that a member is likely to take next, or NULL."""
+    cdef Py_ssize_t p = d.p0 - w.grain if d.from_end else d.p1
+    return <const char *> d.b + p * d.b_panel * w.kernels.itemsize if m.p0 <= p < m.p1 else NULL
+
+
+cdef inline bint take_panels(Walk *w, Member *m, fr_product *d) noexcept nogil:
+    """Let a product be of the next panels for a member, if any: its own, then what a teammate has not begun."""
+    cdef Py_ssize_t count
+    cdef int i
+    if w.grain == 0:
+        d.p0, d.p1 = m.p0, m.p1
+        m.taken = not m.taken
+        return m.taken
+    for i in range(m.parts):
+        count = fr_take_panels(&w.shares[(m.phase & 1) * m.parts + (m.part + i) % m.parts], w.grain,
+                               d.from_end if i == 0 else not d.from_end, &d.p0)
+        if count > 0:
+            d.p1 = d.p0 + count
+            d.after = panel_after(w, m, d)
+            return True
+    return False
+
+
+cdef inline void meet(Walk *w, Member *m) noexcept nogil:
+    """Wait for the team, between one phase and the next."""
+    if w.grain > 0:
+        m.phase += 1
+        give_panels(w, m.part, m.parts, m.phase)
+    fr_barrier_wait(w.barrier, m.parts)
 
 
 # ---------------------------------------------------------------------------------------------------------- forward
@@ -367,6 +412,7 @@ cdef fr_product projection(const Walk *w, Py_ssize_t p0, Py_ssize_t p1, row_in *
     project.seeds = NULL
     project.columns = w.P * vector
     project.from_end = False
+    project.after = NULL
     project.scratch = scratch
     return project
 
@@ -387,11 +433,10 @@ cdef void copy_slots(const Walk *w, Py_ssize_t p0, Py_ssize_t p1, int first, row
                     memcpy(<char *> to[i] + at, source + at, vector_bytes)
 
 
-cdef void project_rows(const Walk *w, fr_product *project, Py_ssize_t rows) noexcept nogil:
+cdef void project_rows(const Walk *w, const fr_product *project) noexcept nogil:
     """Do a projection; a slot that only the recurrent product reaches starts from its bias."""
-    project.rows = rows
     w.kernels.product(project)
-    copy_slots(w, project.p0, project.p1, w.cell.input_first, NULL, w.bias, project.c, rows)
+    copy_slots(w, project.p0, project.p1, w.cell.input_first, NULL, w.bias, <row_out *> project.c, project.rows)
 
 
 cdef void table_team(void *context, int member, int members) noexcept nogil:
@@ -406,7 +451,8 @@ cdef void table_team(void *context, int member, int members) noexcept nogil:
         rows = min(CHUNK_ROWS, end - i)
         spaced(<row_out *> x_rows, w.x.data + i * w.x.row, w.x.row, rows)
         spaced(gate_rows, w.gates.data + i * w.gates.row, w.gates.row, rows)
-        project_rows(w, &project, rows)
+        project.rows = rows
+        project_rows(w, &project)
         i += rows
 
 
@@ -438,7 +484,6 @@ cdef void forward_block(Walk *w, Member m, Py_ssize_t begin, Py_ssize_t end) noe
     state_list(h_rows[0], w.h, w.state_bytes, m.rows, m.count)
     state_list(h_rows[1], w.h + w.B * w.state_bytes, w.state_bytes, m.rows, m.count)
     state_list(c_rows, w.c, w.state_bytes, m.rows, m.count)
-    unit_range(w, &m, &first, &size)
 
     project = projection(w, m.p0, m.p1, <row_in *> x_rows, gate_rows, m.rounded)
     step.product = project
@@ -475,10 +520,14 @@ cdef void forward_block(Walk *w, Member m, Py_ssize_t begin, Py_ssize_t end) noe
                 x_rows[points] = source
                 gate_rows[points] = w.gates.data + (t if w.training else s) * w.gates.step + b * w.gates.row
                 points += 1
-        if w.table == NULL:
-            project_rows(w, &project, points)
-        else:
-            copy_slots(w, m.p0, m.p1, cell.recurrent_first, <row_in *> x_rows, NULL, gate_rows, points)
+        project.rows = points
+        while take_panels(w, &m, &project):
+            if w.table == NULL:
+                project_rows(w, &project)
+            else:
+                copy_slots(w, project.p0, project.p1, cell.recurrent_first, <row_in *> x_rows, NULL, gate_rows, points)
+        if w.grain > 0:  # another may have projected what is mine
+            meet(w, &m)
         # walk it
         points = 0
         for _ in range(projected):
@@ -509,17 +558,20 @@ cdef void forward_block(Walk *w, Member m, Py_ssize_t begin, Py_ssize_t end) noe
             if w.training:
                 ahead(w, &step.ahead[1], ahead_rows[1], &w.gates, walked + projected, m.rows, n, panel_bytes)
                 ahead(w, &step.ahead[2], ahead_rows[2], &w.cells, walked + 1, m.rows, n, vector * w.kernels.itemsize)
-            cell.forward(&step)
+            next_n = running(w, m.rows, m.count, step_at(w, walked + 1), n) if walked + 1 < w.T else 0
+            while take_panels(w, &m, &step.product):
+                cell.forward(&step)
+                first = step.product.p0 * vector * w.kernels.itemsize
+                size = min(w.H * w.kernels.itemsize, step.product.p1 * vector * w.kernels.itemsize) - first
+                for i in range(next_n, n):  # these rows end here
+                    b = m.rows[i]
+                    memcpy(w.h_end + b * w.H * w.kernels.itemsize + first, <char *> step.h_next[i] + first, size)
+                    if w.c_end != NULL:
+                        memcpy(w.c_end + b * w.H * w.kernels.itemsize + first, <char *> c_rows[i] + first, size)
             points += n
             walked += 1
-            next_n = running(w, m.rows, m.count, step_at(w, walked), n) if walked < w.T else 0
-            for i in range(next_n, n):  # these rows end here
-                b = m.rows[i]
-                memcpy(w.h_end + b * w.H * w.kernels.itemsize + first, <char *> step.h_next[i] + first, size)
-                if w.c_end != NULL:
-                    memcpy(w.c_end + b * w.H * w.kernels.itemsize + first, <char *> c_rows[i] + first, size)
             if m.parts > 1 and walked < end:  # at the end the whole team meets
-                fr_barrier_wait(w.barrier, m.parts)
+                meet(w, &m)
 
 
 # --------------------------------------------------------------------------------------------------------- backward
@@ -585,6 +637,7 @@ cdef void bptt_block(Walk *w, Member m, Py_ssize_t end, Py_ssize_t begin) noexce
     step.product.seeds = NULL
     step.product.columns = w.P * vector
     step.product.from_end = False
+    step.product.after = NULL
     step.product.scratch = m.rounded
     step.units = w.H
     step.activation = w.activation
@@ -692,15 +745,20 @@ cdef inline void move(const Walk *w, Point *at, Py_ssize_t run) noexcept nogil:
         at.b += run
 
 
-cdef Point point_at(const Walk *w, Py_ssize_t n) noexcept nogil:
-    """The n-th point in the order they lie in memory."""
-    cdef Point at
+cdef inline void pass_by(const Walk *w, Point *at, Py_ssize_t n) noexcept nogil:
+    """Move on by n points, in the order they lie in memory."""
     cdef Py_ssize_t run
-    at.t = at.b = 0
     while n > 0:
-        run = run_at(w, &at, n)
-        move(w, &at, run)
+        run = run_at(w, at, n)
+        move(w, at, run)
         n -= run
+
+
+cdef Point point_at(const Walk *w, Py_ssize_t n) noexcept nogil:
+    """The n-th point."""
+    cdef Point at
+    at.t = at.b = 0
+    pass_by(w, &at, n)
     return at
 
 
@@ -744,32 +802,9 @@ cdef fr_product dx_product(const Walk *w, row_out *gate_rows, row_out *dx_rows, 
     d.seeds = NULL
     d.columns = w.I
     d.from_end = False
+    d.after = NULL
     d.scratch = scratch
     return d
-
-
-cdef void dx_team(void *context, int member, int members) noexcept nogil:
-    """dX = dG.W^T over this member's share of the points [first, last)."""
-    cdef Walk *w = <Walk *> context
-    cdef Py_ssize_t points = w.last - w.first, n, run
-    cdef Py_ssize_t i = w.first + points * member // members, end = w.first + points * (member + 1) // members
-    cdef Py_ssize_t block = dx_block(w)
-    cdef row_out gate_rows[LISTED]
-    cdef row_out dx_rows[LISTED]
-    cdef Point at = point_at(w, i)
-    cdef fr_product d = dx_product(w, gate_rows, dx_rows, rounded(w, member))
-    while i < end:
-        d.rows = min(block, end - i)
-        n = 0
-        while n < d.rows:
-            run = run_at(w, &at, d.rows - n)
-            side_by_side(w, gate_rows + n, &w.gates, at.t, at.b, run)
-            side_by_side(w, dx_rows + n, &w.dx, at.t, at.b, run)
-            move(w, &at, run)
-            n += run
-        w.kernels.product(&d)
-        d.from_end = not d.from_end
-        i += d.rows
 
 
 cdef fr_outer weights_product(const Walk *w, const Points *of, char *scratch) noexcept nogil:
@@ -816,14 +851,13 @@ cdef void sum_points(const Walk *w, const Member *m, const Points *of, Py_ssize_
         w.kernels.product(&dx)
 
 
-cdef void weights_team(void *context, int member, int members) noexcept nogil:
-    """Add the points [first, last) to dW = X^T.dG, dR = H_prev^T.dG and the sums of dG.
+cdef void weights_share(const Walk *w, int member, int members) noexcept nogil:
+    """Add the points [first, last) to a member's share of dW = X^T.dG, dR = H_prev^T.dG and the sums of dG.
 
     Where x is rows of a table the gate gradients of its rows are summed instead of dW, each of the points that took it;
     a walk of the table's rows leaves out the sums. A member's share is some panels, or, where panels are few, some rows
     of dW and dR.
     """
-    cdef Walk *w = <Walk *> context
     cdef const fr_cell *cell = w.cell
     cdef Py_ssize_t i = w.first, n, run, k
     cdef bint by_panels = w.P * cell.slots >= 3 * members or w.I + w.H < 16 * members
@@ -867,6 +901,43 @@ cdef void weights_team(void *context, int member, int members) noexcept nogil:
         i += d.k
         if i == w.last:
             return
+
+
+cdef void dx_share(const Walk *w, int member, int members) noexcept nogil:
+    """dX = dG.W^T over those of the points [first, last) that no teammate has taken."""
+    cdef Py_ssize_t points = w.last - w.first, begin = 0, done = 0, n, run
+    cdef Py_ssize_t least = min(LAST_LEAST, (points + members - 1) // members), most = dx_block(w)
+    cdef row_out gate_rows[LISTED]
+    cdef row_out dx_rows[LISTED]
+    cdef Point at = point_at(w, w.first)
+    cdef fr_product d = dx_product(w, gate_rows, dx_rows, rounded(w, member))
+    while True:
+        d.rows = fr_take_items(w.turns, points, least, most, members, &begin)
+        if d.rows == 0:
+            return
+        pass_by(w, &at, begin - done)
+        n = 0
+        while n < d.rows:
+            run = run_at(w, &at, d.rows - n)
+            side_by_side(w, gate_rows + n, &w.gates, at.t, at.b, run)
+            side_by_side(w, dx_rows + n, &w.dx, at.t, at.b, run)
+            move(w, &at, run)
+            n += run
+        w.kernels.product(&d)
+        d.from_end = not d.from_end
+        done = begin + n
+
+
+cdef void points_team(void *context, int member, int members) noexcept nogil:
+    """The weight gradients of the points [first, last), and their dX, of which whoever is ahead does more.
+
+    A team for each waited, at its end, 3 to 10 % of the time for the member whose core was slower; as one, a training
+    step takes 0.95 to 0.99 of the time (LSTMs of 128 to 1024 units).
+    """
+    cdef Walk *w = <Walk *> context
+    weights_share(w, member, members)
+    if w.dx.data != NULL:
+        dx_share(w, member, members)
 
 
 ctypedef fused real:
@@ -982,8 +1053,13 @@ cdef class Tape:
 
 cdef inline void deal_turns(Walk *w) noexcept nogil:
     """Nothing of the piece [first, last) is done yet."""
+    cdef int part
     w.turns.total = w.last - w.first
+    w.turns.items = 0
     memset(w.turns.block, 0, w.turns.blocks * sizeof(fr_turn))
+    if w.grain > 0:
+        for part in range(w.members):
+            give_panels(w, part, w.members, 0)
 
 
 cdef run_in_pieces(team_body body, Walk *w, Py_ssize_t total, Py_ssize_t piece, Py_ssize_t grain=1,
@@ -1246,7 +1322,7 @@ cdef class Recurrence:
         self.reserve_rounded(w, memory.rounded, rows, w.H, threads)
         w.list_bytes = sizeof(void *) * (w.B * (2 * w.chunk + 14) + 4 * rows * w.sum_steps)
         room = (members * w.list_bytes + 2 * w.B * sizeof(Py_ssize_t) + sizeof(fr_barrier) + sizeof(fr_turns)
-                + w.blocks * sizeof(fr_turn))
+                + w.blocks * sizeof(fr_turn) + 2 * members * sizeof(fr_share))
         w.lists = memory.lists.reserve(room)
         w.lengths = <Py_ssize_t *> (w.lists + members * w.list_bytes)
         w.order = w.lengths + w.B
@@ -1256,6 +1332,10 @@ cdef class Recurrence:
         w.turns.block = <fr_turn *> (w.turns + 1)
         w.barrier = <fr_barrier *> (w.turns.block + w.blocks)
         memset(w.barrier, 0, sizeof(fr_barrier))
+        w.shares = <fr_share *> (w.barrier + 1)
+        w.grain = max(1, 4 // self.cell.gates) * (2 if w.B <= 3 else 1)  # a tile's
+        if not w.by_units or step * w.grain / w.P < GRAIN:
+            w.grain = 0
         if lengths is None:
             w.lengths = w.order = NULL
         else:
@@ -1437,10 +1517,10 @@ cdef class Recurrence:
             if w.lengths != NULL:
                 w.points = np.sum(tape.lengths)
             if of_table:
-                self.products(&w, False, threads)
+                self.products(&w, threads)
                 self.walk_table(&w, tape.table, w.table)
                 w.dx = as_steps(None if dx is None else dx[np.newaxis], True)
-            self.products(&w, dx is not None, threads)
+            self.products(&w, threads)
         dW, dR = matrix(I, G * H, self.type_number), matrix(H, G * H, self.type_number)
         db = matrix(2, G * H, self.type_number)
         pack.W, pack.packed_W, pack.R, pack.packed_R = data(dW), w.dW, data(dR), w.dR
@@ -1458,14 +1538,15 @@ cdef class Recurrence:
         blocks = min(blocks, MOST_BLOCKS)
         return <int> blocks if 1 < blocks <= w.T * w.B // SUM_POINTS and w.sum_bytes <= SUM_BYTES else 0
 
-    cdef products(self, Walk *w, bint dx, int threads):
-        """dX, and what the points add to dW, dR and db."""
+    cdef products(self, Walk *w, int threads):
+        """What the points add to dW, dR and db, and their dX."""
         cdef double point = 2.0 * w.cell.gates * w.H * (w.I + w.H) / RATE
         w.members = 1 if 2 * w.points * point < TEAM else threads
+        w.grain = 0
+        if w.dx.data != NULL:
+            point += 2.0 * w.cell.gates * w.H * w.I / RATE
         cdef double pace = w.members * self.kernels.vector / 16.0 / max(point, 1e-9)  # RATE is of vectors of 16
-        if dx:
-            run_in_pieces(dx_team, w, w.points, <Py_ssize_t> (PIECE * pace))
-        run_in_pieces(weights_team, w, w.points, <Py_ssize_t> (SUMS_PIECE * pace), FR_OUTER_ROWS, SUMS_PIECE)
+        run_in_pieces(points_team, w, w.points, <Py_ssize_t> (POINTS_PIECE * pace), FR_OUTER_ROWS, POINTS_PIECE)
 
     cdef walk_table(self, Walk *w, table, char *gates):
         """Let the points be the rows of the table, at one step, and their gate rows these."""
@@ -1491,6 +1572,7 @@ cdef class StepWalk:
         self.recurrence, self.streams, self.memory = recurrence, streams, Workspace()
         recurrence.walk(&self.w, 1, streams, False)
         recurrence.plan(&self.w, self.memory, None, threads, HELPERS)
+        self.w.grain = 0  # members that take each other's panels meet, and helpers may be missing
         self.w.h = self.memory.states.reserve(3 * streams * state)
         self.w.c = self.w.h + 2 * streams * state
         memset(self.w.h, 0, 3 * streams * state)
