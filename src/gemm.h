@@ -28,7 +28,7 @@ enum { MAX_ROWS = 8, MAX_VECTORS = 8, LINE = 64, SUMS_ROW = MAX_VECTORS * V };
  * them, not 30 for 20), from rows copied to lie k by k: alone, without seeds and results, 1.13 to 1.2 of the rate where
  * the core's other thread is busy, 1.0 to 1.01 where not. In products of weights as they lie here 1.02 to 1.05 of
  * several gates, 0.85 to 1.0 of one; whole layers took 0.98 to 1.05 of the time, weight gradients 1.0 to 1.09. With
- * each vector's weights in one run, (P, G, K, V), for large operands alone, the forward pass of ptbM took 0.94 to 0.99
+ * each vector's weights in one run, (P, G, K, V), for large operands alone, the forward pass of ptbM took 0.88 to 0.99
  * of the time, big 0.93 to 1.02, midgru 1.0, with stretches of 256 to 512 k or none; for all operands one row of 64 to
  * 256 units took 1.03 to 1.07, 32 units 1.07 to 1.14. Tiles of 9 to 14 rows x 2 vectors, broadcasts by themselves, from
  * memory or half of each, 0.8 to 1.0 of the rate. */
