@@ -1,6 +1,6 @@
 /* What the members of a team take when they are free, so that all end together although one has the slower core or the
  * longer rows: of blocks of rows that are walked the one furthest behind, for some steps; of items without an order the
- * next ones. */
+ * next ones; of the panels of a step its own, then a teammate's. */
 #ifndef FASTRNN_TURNS_H
 #define FASTRNN_TURNS_H
 
