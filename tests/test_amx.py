@@ -6,20 +6,15 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import os
-import shlex
-import shutil
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from c_programs import build
 
 from fastrnn._core import isa
 from fastrnn.reference import round_bfloat16
 
-SOURCE = Path(__file__).resolve().parents[1] / "src"
 PROGRAM = """
 #include "kernels.c"
 
@@ -68,24 +63,9 @@ def tiles(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """With tiles of 4 units a row, and of 16 as the processors have them."""
     if request.param not in isa.available():
         pytest.skip(f"this processor has no {request.param}")
-    compiler = shlex.split(os.environ.get("CC", "cc"))
-    if shutil.which(compiler[0]) is None:
-        pytest.skip(f"no C compiler ({compiler[0]}) to build the kernels with")
-    if not SOURCE.exists():
-        pytest.skip("the kernels' source is not here")
+    flags = ["-std=c11", "-ffp-contract=off", "-Wno-psabi", "-w", *FLAGS[request.param]]
     folder = tmp_path_factory.mktemp("tiles")
-    (folder / "tiles.c").write_text(PROGRAM)
-    command = [*compiler, "-std=c11", "-O2", "-ffp-contract=off", "-Wno-psabi", "-shared", "-fPIC", "-w", f"-I{SOURCE}"]
-    command += [
-        *FLAGS[request.param],
-        "-DFR_EMULATE_TILES",
-        "-DFR_TABLE=table",
-        str(folder / "tiles.c"),
-        "-o",
-        str(folder / "tiles.so"),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
-    library = ctypes.CDLL(str(folder / "tiles.so"))
+    library = build(folder, PROGRAM, *flags, "-DFR_EMULATE_TILES", "-DFR_TABLE=table")
     library.lanes_of.restype = library.room.restype = ctypes.c_ssize_t
     return library
 

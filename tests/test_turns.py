@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import shlex
-import shutil
-import subprocess
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from c_programs import build
 
-SOURCE = Path(__file__).resolve().parent.parent / "src"
 PROGRAM = """
 #include "turns.h"
 
@@ -40,16 +35,7 @@ void take_items(fr_turns *t, ptrdiff_t total, ptrdiff_t least, ptrdiff_t most, i
 
 @pytest.fixture(scope="module")
 def turns(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    compiler = shlex.split(os.environ.get("CC", "cc"))
-    if shutil.which(compiler[0]) is None:
-        pytest.skip(f"no C compiler ({compiler[0]}) to build the program with")
-    if not SOURCE.exists():
-        pytest.skip("the source is not here")
-    folder = tmp_path_factory.mktemp("turns")
-    (folder / "turns.c").write_text(PROGRAM)
-    command = [*compiler, "-std=gnu11", "-O2", "-shared", "-fPIC", f"-I{SOURCE}", "turns.c", "-o", "turns.so"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    library = ctypes.CDLL(str(folder / "turns.so"))
+    library = build(tmp_path_factory.mktemp("turns"), PROGRAM, "-std=gnu11")
     for name in ("panels", "items"):
         getattr(library, name).restype = ctypes.c_ssize_t
     return library
