@@ -224,8 +224,8 @@ def forward(
     activation : {"tanh", "relu", "linear"}
         For "simple_rnn"; the gated cells know "tanh" alone.
     compute_dtype : "bfloat16", optional
-        Both operands of every product with a kernel are rounded to it, here and on the way back; the gradients of the
-        kernels are those of unrounded operands.
+        Both operands of every product are rounded to it, here and on the way back, where the gradients of the kernels
+        are products too; those of the biases are sums of what is not rounded.
 
     Returns
     -------
@@ -309,8 +309,8 @@ def backward(tape: Tape, dy: Any = None, dstate: Any = None) -> Gradients:
         dh, *others = (d[rows] for d in dstate)
         da, du, (dh, *others) = the.backward((dh + dy[rows, t], *others), saved, f)
         dx[rows, t] = rounded(da) @ rounded(W).T
-        dW += x[rows, t].T @ da
-        dR += h.T @ du
+        dW += rounded(x[rows, t]).T @ rounded(da)
+        dR += rounded(h).T @ rounded(du)
         dbx += da.sum(axis=0)
         dbh += du.sum(axis=0)
         for d, new in zip(dstate, (dh + rounded(du) @ rounded(R).T, *others), strict=True):

@@ -52,6 +52,28 @@ INLINE vec round_bfloat16(vec x)
     return select(x == x, nearest, quiet);
 }
 
+/* x as bfloat16; the instruction takes denormals for zero, as what multiplies them does */
+INLINE halves bfloat16_of(vec x)
+{
+#if defined(__AVX512BF16__) && !defined(FR_DOUBLE)
+    return (halves)_mm512_cvtneps_pbh(x);
+#else
+    return __builtin_convertvector((lanes)round_bfloat16(x) >> 16, halves);
+#endif
+}
+
+/* a pair of each lane */
+INLINE vec rounded_pair(vec low, vec high)
+{
+#if defined(__AVX512BF16__) && !defined(FR_DOUBLE)
+    const __m512i turns = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
+                                           5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    return (vec)_mm512_permutexvar_epi16(turns, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+#else
+    return pair_of(round_bfloat16(low), round_bfloat16(high));
+#endif
+}
+
 /* a load that is not to be remembered from the one before */
 INLINE vec load_again(const real *p) { return *(const volatile vec_unaligned *)p; }
 
@@ -67,7 +89,7 @@ INLINE ptrdiff_t rounded_bytes(ptrdiff_t K) { return whole_lines(K * (ptrdiff_t)
 static ptrdiff_t bfloat16_room(ptrdiff_t rows, ptrdiff_t K)
 { return KEPT_ROOM + whole_lines(rows * (ptrdiff_t)sizeof(void *)) + rows * rounded_bytes(K); }
 
-/* the same product with its left operand gathered and rounded */
+/* the same product with its left operand gathered and rounded, if the scratch does not have it so already */
 INLINE fr_product with_rounded_rows(const fr_product *d)
 {
     const ptrdiff_t K = d->segments * d->length;
@@ -78,16 +100,16 @@ INLINE fr_product with_rounded_rows(const fr_product *d)
     for (ptrdiff_t r = 0; r < d->rows; r++, row += rounded_bytes(K)) {
         const real *from = (const real *)d->a[r] + d->a_first;
         ptrdiff_t to = 0;
-        for (ptrdiff_t s = 0; s < d->segments; s++, from += d->stride, to += d->length)
+        rows[r] = row;
+        for (ptrdiff_t s = 0; s < d->segments && !d->rounded; s++, from += d->stride, to += d->length)
             for (ptrdiff_t k = 0; k < d->length; k += V) {
                 const ptrdiff_t left = d->length - k;
-                const vec x = round_bfloat16(left < V ? load_tail(from + k, left) : load(from + k));
+                const vec x = left < V ? load_tail(from + k, left) : load(from + k);
                 if (DOTS)
-                    *(halves *)((uint16_t *)row + to + k) = __builtin_convertvector((lanes)x >> 16, halves);
+                    *(halves *)((uint16_t *)row + to + k) = bfloat16_of(x);
                 else
-                    store((real *)row + to + k, x);
+                    store((real *)row + to + k, round_bfloat16(x));
             }
-        rows[r] = row;
     }
     rounded.a = rows;
     rounded.a_first = 0;

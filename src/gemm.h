@@ -166,9 +166,13 @@ INLINE void product_tile(const int PAIRS, const int R, const int G, const int PA
     }
 }
 
-/* one tile of a weight gradient: R rows of c, from blocks of k rows, a_row and b_row apart */
-INLINE void outer_tile(const int R, const int G, const int PANELS, ptrdiff_t k, const real *a, ptrdiff_t a_row,
-                       const real *b, ptrdiff_t b_row, real *c, ptrdiff_t c_panel, int first)
+/* Weight gradients of operands in bfloat16: two k to a lane where multiply-adds take them so and gain by it, else one
+ * as a float. */
+enum { OUTER_DOTS = DOTS && !TILES };
+
+/* one tile of a weight gradient: R rows of c, from blocks of k rows, or PAIRS of them, a_row and b_row apart */
+INLINE void outer_tile(const int PAIRS, const int R, const int G, const int PANELS, ptrdiff_t k, const real *a,
+                       ptrdiff_t a_row, const real *b, ptrdiff_t b_row, real *c, ptrdiff_t c_panel, int first)
 {
     const int N = G * PANELS;
     vec acc[MAX_ROWS][MAX_VECTORS];
@@ -195,7 +199,7 @@ INLINE void outer_tile(const int R, const int G, const int PANELS, ptrdiff_t k, 
         EACH(v, N) w[v] = load(b + v * V);
         EACH(r, R) {
             x[r] = all(a[r]);
-            EACH(v, N) acc[r][v] = fma_(x[r], w[v], acc[r][v]);
+            EACH(v, N) acc[r][v] = PAIRS ? dot_pairs(x[r], w[v], acc[r][v]) : fma_(x[r], w[v], acc[r][v]);
         }
     }
     EACH(r, R) {
@@ -232,7 +236,13 @@ typedef void (*outer_fn)(ptrdiff_t, const real *, ptrdiff_t, const real *, ptrdi
     static void outer_##R##_##G##_##PANELS(ptrdiff_t k, const real *a, ptrdiff_t a_row, const real *b, \
                                            ptrdiff_t b_row, real *c, ptrdiff_t c_panel, int first) \
     { \
-        if (R <= tile_rows(G * PANELS)) outer_tile(R, G, PANELS, k, a, a_row, b, b_row, c, c_panel, first); \
+        if (R <= tile_rows(G * PANELS)) outer_tile(0, R, G, PANELS, k, a, a_row, b, b_row, c, c_panel, first); \
+    } \
+    static void outer_pairs_##R##_##G##_##PANELS(ptrdiff_t k, const real *a, ptrdiff_t a_row, const real *b, \
+                                                 ptrdiff_t b_row, real *c, ptrdiff_t c_panel, int first) \
+    { \
+        if (OUTER_DOTS && R <= tile_rows(G * PANELS)) \
+            outer_tile(1, R, G, PANELS, k, a, a_row, b, b_row, c, c_panel, first); \
     }
 EACH_SHAPE(DEFINE)
 #undef DEFINE
@@ -245,6 +255,9 @@ static const product_fn pair_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS +
 #undef ENTRY
 #define ENTRY(R, G, PANELS) [G][PANELS][R] = outer_##R##_##G##_##PANELS,
 static const outer_fn outer_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS + 1] = {EACH_SHAPE(ENTRY)};
+#undef ENTRY
+#define ENTRY(R, G, PANELS) [G][PANELS][R] = outer_pairs_##R##_##G##_##PANELS,
+static const outer_fn outer_pair_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS + 1] = {EACH_SHAPE(ENTRY)};
 #undef ENTRY
 
 /* Panels of one tile for `rows` rows when `left` panels are left: as many as the registers take; with AVX2 two that 4
@@ -414,28 +427,42 @@ INLINE void product_walk(const fr_product *d, finish_fn finish, const int aside,
 
 static void product(const fr_product *d) { product_walk(d, NULL, 0, NULL); }
 
+/* what tiles read of one k, or of two of them */
+enum { OUTER_RUN = OUTER_DOTS ? PAIR : 1 };
+INLINE vec outer_operand(const int ROUND, const vec *x)
+{ return !ROUND ? x[0] : OUTER_DOTS ? rounded_pair(x[0], x[1]) : round_bfloat16(x[0]); }
+
 /* rows [k0, k0 + k) of the panels [p, p + panels) of b, N vectors of each side by side, added to their sums; `next` are
  * the rows that will be packed after them, from panel next_p on */
-INLINE void outer_pack_of(const int N, const fr_outer *d, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t p, ptrdiff_t panels,
-                          int first, ptrdiff_t next_k, ptrdiff_t next_p)
+INLINE void outer_pack_of(const int ROUND, const int N, const fr_outer *d, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t p,
+                          ptrdiff_t panels, int first, ptrdiff_t next_k, ptrdiff_t next_p)
 {
+    const int RUN = ROUND ? OUTER_RUN : 1;
     const ptrdiff_t tail = d->columns - (p + panels - 1) * V;
     real *to = d->scratch, *total = (real *)d->sum + p * d->slots * V;
     vec sum[MAX_VECTORS] = {{0}}; /* of these rows alone: thousands, added one by one, would lose digits */
 
-    for (ptrdiff_t i = 0; i < k; i++, to += N * V) {
-        const real *from = (const real *)d->b[k0 + i] + p * d->slots * V;
-        real *into = d->into ? (real *)d->into[k0 + i] + p * d->slots * V : NULL;
-        if (next_k + i < d->k) {
-            const real *next = (const real *)d->b[next_k + i] + next_p * d->slots * V;
-            EACH(v, N) __builtin_prefetch(next + v * V, 0, 2);
+    for (ptrdiff_t i = 0; i < k; i += RUN, to += N * V) {
+        vec w[MAX_VECTORS][PAIR];
+        EACH(j, RUN) {
+            if (i + j == k) { /* an odd one has no other */
+                EACH(v, N) w[v][j] = all(0);
+                break;
+            }
+            const real *from = (const real *)d->b[k0 + i + j] + p * d->slots * V;
+            real *into = d->into ? (real *)d->into[k0 + i + j] + p * d->slots * V : NULL;
+            if (next_k + i + j < d->k) {
+                const real *next = (const real *)d->b[next_k + i + j] + next_p * d->slots * V;
+                EACH(v, N) __builtin_prefetch(next + v * V, 0, 2);
+            }
+            EACH(v, N) {
+                const int end = v == N - 1 && d->slots == 1 && tail < V;
+                w[v][j] = end ? load_tail(from + v * V, tail) : load(from + v * V);
+                sum[v] += w[v][j];
+                if (into) store(into + v * V, load(into + v * V) + w[v][j]);
+            }
         }
-        EACH(v, N) {
-            const vec w = v == N - 1 && d->slots == 1 && tail < V ? load_tail(from + v * V, tail) : load(from + v * V);
-            sum[v] += w;
-            store(to + v * V, w);
-            if (into) store(into + v * V, load(into + v * V) + w);
-        }
+        EACH(v, N) store(to + v * V, outer_operand(ROUND, w[v]));
     }
     if (d->sum)
         EACH(v, N) store(total + v * V, first ? sum[v] : sum[v] + load(total + v * V));
@@ -444,16 +471,19 @@ INLINE void outer_pack_of(const int N, const fr_outer *d, ptrdiff_t k0, ptrdiff_
 static void outer_pack(const fr_outer *d, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t p, ptrdiff_t panels, int first,
                        ptrdiff_t next_k, ptrdiff_t next_p)
 {
+#define CASE(ROUND, N) outer_pack_of(ROUND, N, d, k0, k, p, panels, first, next_k, next_p)
+    const int round = HAS_BFLOAT16 && d->bfloat16;
     switch (d->slots * panels) {
     case 1:
-        outer_pack_of(1, d, k0, k, p, panels, first, next_k, next_p);
+        round ? CASE(1, 1) : CASE(0, 1);
         break;
     case 2:
-        outer_pack_of(2, d, k0, k, p, panels, first, next_k, next_p);
+        round ? CASE(1, 2) : CASE(0, 2);
         break;
     default: /* one cell's slots, or as many panels: tile_panels takes no more for a tile of many rows */
-        outer_pack_of(4, d, k0, k, p, panels, first, next_k, next_p);
+        round ? CASE(1, 4) : CASE(0, 4);
     }
+#undef CASE
 }
 
 /* How far apart the rows of a part's left operand are where outer_gather puts them: neighbours lie on different cache
@@ -465,18 +495,30 @@ INLINE ptrdiff_t outer_apart(const fr_outer_part *o)
 }
 
 /* Copy the rows [k0, k0 + k) of a part's left operand, only the columns it reads. */
-static real *outer_gather(const fr_outer_part *o, ptrdiff_t whole, ptrdiff_t k0, ptrdiff_t k, real *to)
+INLINE real *outer_gather(const int ROUND, const fr_outer_part *o, ptrdiff_t whole, ptrdiff_t k0, ptrdiff_t k, real *to)
 {
+    const int RUN = ROUND ? OUTER_RUN : 1;
     const ptrdiff_t width = o->m1 - o->m0, line = LINE / sizeof(real), apart = outer_apart(o);
-    for (ptrdiff_t i = 0; i < k; i++, to += apart) {
-        const real *from = (const real *)o->a[k0 + i] + o->m0;
-        ptrdiff_t j = 0;
-        if (k0 + FR_OUTER_ROWS + i < whole)
-            for (const real *next = (const real *)o->a[k0 + FR_OUTER_ROWS + i] + o->m0, *end = next + width; next < end;
-                 next += line)
-                __builtin_prefetch(next, 0, 2);
-        for (; j + V <= width; j += V) store(to + j, load(from + j));
-        if (j < width) store_tail(to + j, load_tail(from + j, width - j), width - j);
+    for (ptrdiff_t i = 0; i < k; i += RUN, to += apart) {
+        const real *from[PAIR];
+        const int runs = k - i < RUN ? 1 : RUN;
+        ptrdiff_t m = 0;
+        EACH(j, RUN) {
+            const ptrdiff_t ahead = k0 + FR_OUTER_ROWS + i + j;
+            from[j] = j < runs ? (const real *)o->a[k0 + i + j] + o->m0 : NULL;
+            if (ahead < whole)
+                for (const real *next = (const real *)o->a[ahead] + o->m0, *end = next + width; next < end; next += line)
+                    __builtin_prefetch(next, 0, 2);
+        }
+        for (; m < width; m += V) {
+            const ptrdiff_t left = width - m;
+            vec x[PAIR];
+            EACH(j, RUN) x[j] = j == runs ? all(0) : left < V ? load_tail(from[j] + m, left) : load(from[j] + m);
+            if (left < V)
+                store_tail(to + m, outer_operand(ROUND, x), left);
+            else
+                store(to + m, outer_operand(ROUND, x));
+        }
     }
     return to;
 }
@@ -499,6 +541,7 @@ OUT_OF_LINE void outer_slice(const fr_outer *d) /* inlined it is 3 % slower */
     const ptrdiff_t widest = tile_panels(d->gates, MAX_ROWS, d->p1 - d->p0);
     const ptrdiff_t kept = (ptrdiff_t)(OUTER_CACHE / sizeof(real)) / ((1 + outer_height(d)) * d->gates * V);
     const ptrdiff_t group = kept > widest ? kept : widest;
+    const int round = HAS_BFLOAT16 && d->bfloat16, run = round ? OUTER_RUN : 1;
 
     for (ptrdiff_t g0 = d->p0; g0 < d->p1; g0 += group) {
         const ptrdiff_t g1 = d->p1 - g0 < group ? d->p1 : g0 + group;
@@ -507,7 +550,8 @@ OUT_OF_LINE void outer_slice(const fr_outer *d) /* inlined it is 3 % slower */
             const int first = d->begins && k0 == 0;
             real *left[3] = {(real *)d->scratch + FR_OUTER_ROWS * 4 * V};
             for (int part = 0; part < d->parts; part++)
-                left[part + 1] = outer_gather(&d->part[part], d->k, k0, k, left[part]);
+                left[part + 1] = round ? outer_gather(1, &d->part[part], d->k, k0, k, left[part])
+                                       : outer_gather(0, &d->part[part], d->k, k0, k, left[part]);
             for (ptrdiff_t p = g0, panels; p < g1; p += panels) {
                 panels = tile_panels(d->gates, MAX_ROWS, g1 - p);
                 const int last = p + panels >= g1;
@@ -519,10 +563,11 @@ OUT_OF_LINE void outer_slice(const fr_outer *d) /* inlined it is 3 % slower */
                     const real *b = (const real *)d->scratch + o->first * V;
                     const ptrdiff_t c_panel = o->rows * d->gates * V;
                     real *c = (real *)o->c + p * c_panel + o->m0 * d->gates * V;
+                    const outer_fn *tile = (run > 1 ? outer_pair_tiles : outer_tiles)[d->gates][panels];
                     for (ptrdiff_t t = 0, m = 0; t < tiles; t++) {
                         const ptrdiff_t n = (width - m) / (tiles - t);
-                        outer_tiles[d->gates][panels][n](k, left[part] + m, outer_apart(o), b, d->slots * panels * V,
-                                                         c + m * d->gates * V, c_panel, first);
+                        tile[n]((k + run - 1) / run, left[part] + m, outer_apart(o), b, d->slots * panels * V,
+                                c + m * d->gates * V, c_panel, first);
                         m += n;
                     }
                 }

@@ -58,7 +58,7 @@ static void pack_bfloat16(void *packed, const void *w, ptrdiff_t ld, ptrdiff_t K
                 const vec low = units == V ? load(from) : load_tail(from, units);
                 vec high = all(0);
                 if (k + 1 < K) high = units == V ? load(from + ld) : load_tail(from + ld, units);
-                store(to, pair_of(round_bfloat16(low), round_bfloat16(high)));
+                store(to, rounded_pair(low, high));
             }
     }
 }
@@ -77,7 +77,7 @@ static void pack_transposed_bfloat16(void *packed, const void *w, ptrdiff_t ld, 
                 real turned[V * V];
                 turn(turned, (const real *)w + n * V * ld + order[g] * H + p * V, ld, rows, units, V);
                 for (ptrdiff_t u = 0; u < V; u += PAIR, to += V)
-                    store(to, pair_of(round_bfloat16(load(turned + u * V)), round_bfloat16(load(turned + u * V + V))));
+                    store(to, rounded_pair(load(turned + u * V), load(turned + u * V + V)));
             }
         }
     }

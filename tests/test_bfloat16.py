@@ -95,7 +95,7 @@ def test_one_step_has_the_bits_of_float32_on_rounded_operands(
     cell: str, activation: str, B: int, I: int, H: int
 ) -> None:
     problem = rounded(Problem.random(cell, T=1, B=B, I=I, H=H, activation=activation, dtype="float32"))
-    names = ("y", "h", "c", "dkernel", "drecurrent_kernel", "dbias", "dc")  # dG is rounded on its way to dx and dh
+    names = ("y", "h", "c", "dbias", "dc")  # dG is rounded on its way to the others
     in_float32 = {name: value for name, value in solve(problem).items() if name in names}
     got = solve(problem, **BF16)
     # vdpbf16ps, as AMX, adds two products at a time, with roundings of its own
@@ -177,8 +177,11 @@ def one_by_one(problem: Problem) -> Results:
             # where the two dG were rounded apart, what this one gives is wanted
             ours, theirs = gate_gradients(got), gate_gradients(found)
             apart = [round_bfloat16(mine) - round_bfloat16(other) for mine, other in zip(ours, theirs, strict=True)]
+            x, h = (round_bfloat16(a.astype(np.float64)).ravel() for a in (step.x, step.initial_state[0]))
             wanted["dx"] = wanted["dx"] + apart[0] @ kernel.T
             wanted["dh"] = wanted["dh"] + apart[1] @ recurrent.T
+            wanted["dkernel"] = wanted["dkernel"] + np.outer(x, apart[0])
+            wanted["drecurrent_kernel"] = wanted["drecurrent_kernel"] + np.outer(h, apart[1])
             close(results, wanted, step)
             out["dx"][b, t] = got.x[0, 0]
             for part, new in zip(dstate, got.initial_state, strict=True):
@@ -315,31 +318,42 @@ def test_a_stack_of_both_directions_is_its_directions(cell: str) -> None:
 
 @pytest.mark.parametrize("cell", LAYERS)
 def test_a_table_is_rounded_as_its_rows_are(cell: str) -> None:
-    """Forward to the bit; the gate gradients of a row of the table are summed, then rounded for the way back."""
+    """Forward to the bit, and the way back but for the table's own products."""
     ids = np.random.default_rng(6).integers(0, 4, (3, 40))
     found = []
     for gather in (True, False):
         embedding = Embedding(4, 5, "normal", seed=7)
         layer = make(cell)
         y, *_ = layer.forward(embedding(ids, training=True, gather=gather), training=True)
-        dtable = layer.backward(np.ones_like(y))
-        found.append({"y": y, "dtable": dtable} | {str(i): v.grad for i, v in enumerate(layer.variables)})
+        layer.backward(np.ones_like(y))
+        found.append({"y": y} | {v.name: v.grad for v in layer.variables})
     assert_same_bits({"y": found[1]["y"]}, {"y": found[0]["y"]})
-    for i in range(3):
-        want = found[0][str(i)]
-        np.testing.assert_allclose(found[1][str(i)], want, rtol=2e-5, atol=2e-5 * np.abs(want).max())
-    # columns that tell the rows apart, which no weight reads, have the sums of dG for gradient
-    table = Embedding(4, 5, "normal", seed=7)
-    table.build((None, None))
-    x = np.concatenate([table.get_weights()[0], np.eye(4, dtype=np.float32)], axis=1)[ids]
-    kernel, *rest = make(cell).get_weights()
-    wide = np.concatenate([kernel, np.zeros((4, kernel.shape[1]), np.float32)])
-    y, _, tape = functional.forward_train(cell, x, wide, *rest, **BF16)
-    sums = functional.backward(tape, np.ones_like(y)).kernel[5:].astype(np.float64)
-    want = round_bfloat16(sums) @ round_bfloat16(kernel.astype(np.float64)).T
-    # sums of another order may round apart, each by a last bit of eight
-    bound = 2.0**-8 * np.abs(sums[:, :, None] * kernel.T[None]).max() + 2e-5 * np.abs(want).max()
-    assert np.abs(found[1]["dtable"] - want).max() < bound
+    for name in ("recurrent_kernel", "bias"):
+        want = found[0][name]
+        np.testing.assert_allclose(found[1][name], want, rtol=2e-5, atol=2e-5 * np.abs(want).max())
+
+
+@pytest.mark.parametrize("cell", LAYERS)
+def test_the_gate_gradients_of_a_tables_row_are_summed_then_rounded(cell: str) -> None:
+    ids = np.repeat(np.array([2, 0, 3]), 40).reshape(3, 40)
+    embedding, layer = Embedding(4, 5, "normal", seed=7), make(cell)
+    y, *_ = layer.forward(embedding(ids, training=True, gather=False), training=True)
+    dtable = layer.backward(np.ones_like(y))
+    table, kernel = embedding.get_weights()[0], layer.get_weights()[0]
+    # alone, a batch row has for the gradient of its input bias the sum over its steps, unrounded
+    sums = np.zeros((4, kernel.shape[1]))
+    for row in ids:
+        bias = np.zeros((2, kernel.shape[1]), np.float32)
+        bias[: np.atleast_2d(layer.get_weights()[2]).shape[0]] = layer.get_weights()[2]
+        one, _, tape = functional.forward_train(cell, table[row][None], *layer.get_weights()[:2], bias, **BF16)
+        sums[row[0]] = functional.backward(tape, np.ones_like(one)).bias[0]
+    rounded_sums, last_bit = round_bfloat16(sums), 2.0**-8 * np.abs(sums)  # sums of another order may round apart
+    for got, left, right in [
+        (dtable, rounded_sums, round_bfloat16(kernel.astype(np.float64)).T),
+        (layer.variables[0].grad, round_bfloat16(table.astype(np.float64)).T, rounded_sums),
+    ]:
+        bound = last_bit @ np.abs(right) if left is rounded_sums else np.abs(left) @ last_bit
+        assert (np.abs(got - left @ right) <= bound + 2e-5 * np.abs(left @ right).max()).all()
 
 
 @pytest.mark.parametrize("cell", LAYERS)

@@ -44,6 +44,7 @@ cdef extern from "fastrnn.h" nogil:
         bint from_end
         const void *after
         void *scratch
+        bint rounded
 
     ctypedef struct fr_outer_part:
         const void **a
@@ -62,6 +63,7 @@ cdef extern from "fastrnn.h" nogil:
         void **into
         int parts
         fr_outer_part part[2]
+        bint bfloat16
         void *scratch
 
     ctypedef struct fr_ahead:

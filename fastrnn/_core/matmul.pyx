@@ -104,6 +104,7 @@ cdef void product_team(void *context, int member, int members) noexcept nogil:
     d.from_end = False
     d.after = NULL
     d.scratch = NULL
+    d.rounded = False
     d.columns = q.N
     while i < end:
         d.rows = min(block, end - i)
@@ -134,6 +135,7 @@ cdef void outer_team(void *context, int member, int members) noexcept nogil:
     d.p0 = 0
     d.p1 = q.P
     d.sum, d.into = NULL, NULL
+    d.bfloat16 = False
     if q.P >= 4 * members or q.rows < 8 * members:
         d.p0 = q.P * member // members
         d.p1 = q.P * (member + 1) // members

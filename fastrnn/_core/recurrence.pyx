@@ -244,7 +244,7 @@ cdef struct Member:
     Py_ssize_t p0
     Py_ssize_t p1
     int phase                   # which of the products between two meetings of the team
-    bint taken                  # where it takes its panels at once
+    bint taken                  # it has had panels in this phase
     Py_ssize_t count
     Py_ssize_t *rows
     char *lists
@@ -370,13 +370,16 @@ cdef inline bint take_panels(Walk *w, Member *m, fr_product *d) noexcept nogil:
         d.p0, d.p1 = m.p0, m.p1
         m.taken = not m.taken
         return m.taken
+    d.rounded = m.taken
     for i in range(m.parts):
         count = fr_take_panels(&w.shares[(m.phase & 1) * m.parts + (m.part + i) % m.parts], w.grain,
                                d.from_end if i == 0 else not d.from_end, &d.p0)
         if count > 0:
             d.p1 = d.p0 + count
             d.after = panel_after(w, m, d)
+            m.taken = True
             return True
+    m.taken = False
     return False
 
 
@@ -414,6 +417,7 @@ cdef fr_product projection(const Walk *w, Py_ssize_t p0, Py_ssize_t p1, row_in *
     project.from_end = False
     project.after = NULL
     project.scratch = scratch
+    project.rounded = False
     return project
 
 
@@ -639,6 +643,7 @@ cdef void bptt_block(Walk *w, Member m, Py_ssize_t end, Py_ssize_t begin) noexce
     step.product.from_end = False
     step.product.after = NULL
     step.product.scratch = m.rounded
+    step.product.rounded = False
     step.units = w.H
     step.activation = w.activation
     step.training = 1
@@ -804,6 +809,7 @@ cdef fr_product dx_product(const Walk *w, row_out *gate_rows, row_out *dx_rows, 
     d.from_end = False
     d.after = NULL
     d.scratch = scratch
+    d.rounded = False
     return d
 
 
@@ -820,6 +826,7 @@ cdef fr_outer weights_product(const Walk *w, const Points *of, char *scratch) no
     d.p1 = w.P
     d.gates = cell.gates
     d.sum, d.into = NULL, NULL
+    d.bfloat16 = w.bfloat16
     d.parts = 0
     if w.table == NULL:
         d.part[0].a, d.part[0].m1, d.part[0].c = <row_in *> of.x, w.I, w.dW
