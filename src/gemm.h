@@ -507,7 +507,8 @@ INLINE real *outer_gather(const int ROUND, const fr_outer_part *o, ptrdiff_t who
             const ptrdiff_t ahead = k0 + FR_OUTER_ROWS + i + j;
             from[j] = j < runs ? (const real *)o->a[k0 + i + j] + o->m0 : NULL;
             if (ahead < whole)
-                for (const real *next = (const real *)o->a[ahead] + o->m0, *end = next + width; next < end; next += line)
+                for (const real *next = (const real *)o->a[ahead] + o->m0, *end = next + width; next < end;
+                     next += line)
                     __builtin_prefetch(next, 0, 2);
         }
         for (; m < width; m += V) {

@@ -169,6 +169,45 @@ INLINE void reciprocals(const int n, vec *d)
 #endif
 }
 
+/* a0 b0 a1 b1 ... of the lower halves of two vectors, and of the upper ones */
+#if defined(__clang__)
+#define SHUFFLED(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLED(a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
+#endif
+#if defined(FR_DOUBLE)
+#define LANES (VECTOR_BYTES / 8)
+#else
+#define LANES (VECTOR_BYTES / 4)
+#endif
+#if LANES == 16
+#define ZIP_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define ZIP_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif LANES == 8
+#define ZIP_LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define ZIP_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#elif LANES == 4
+#define ZIP_LOW 0, 4, 1, 5
+#define ZIP_HIGH 2, 6, 3, 7
+#else
+#define ZIP_LOW 0, 2
+#define ZIP_HIGH 1, 3
+#endif
+
+/* V vectors of V lanes: lane i of vector j becomes lane j of vector i */
+INLINE void transpose(vec *x)
+{
+    EACH(stage, 4)
+        if (V >> stage > 1) {
+            vec zipped[V];
+            EACH(i, V / 2) {
+                zipped[2 * i] = SHUFFLED(x[i], x[i + V / 2], ZIP_LOW);
+                zipped[2 * i + 1] = SHUFFLED(x[i], x[i + V / 2], ZIP_HIGH);
+            }
+            EACH(i, V) x[i] = zipped[i];
+        }
+}
+
 /* halves on each other until one lane is left */
 INLINE real sum_lanes(vec x)
 {

@@ -1284,11 +1284,12 @@ cdef class Recurrence:
         cdef double stream = STREAM_BFLOAT16 if self.bfloat16 else STREAM
         return STEP + max(operations / RATE, weights / stream) + activations / ACTIVATIONS_RATE
 
-    cdef Py_ssize_t plan(self, Walk *w, Workspace memory, lengths, int threads, double team,
-                         int sum_blocks=0) except -1:
+    cdef Py_ssize_t plan(self, Walk *w, Workspace memory, lengths, int threads, double team, int sum_blocks=0,
+                         bint meeting=True) except -1:
         """Choose the team, the blocks and the chunk, and make room for the lists; returns the steps of a piece.
 
-        A pass shorter than `team` seconds is one thread's. BPTT's `sum_blocks`, if any, are the blocks: the bits of
+        A pass shorter than `team` seconds is one thread's. Members of a team that is not `meeting` between phases,
+        because some may be missing, never take each other's panels. BPTT's `sum_blocks`, if any, are the blocks: the bits of
         their sums depend on them, so nothing about them depends on the threads.
         """
         cdef double step = self.cost(w.T, w.B)
@@ -1341,7 +1342,7 @@ cdef class Recurrence:
         memset(w.barrier, 0, sizeof(fr_barrier))
         w.shares = <fr_share *> (w.barrier + 1)
         w.grain = max(1, 4 // self.cell.gates) * (2 if w.B <= 3 else 1)  # a tile's
-        if not w.by_units or step * w.grain / w.P < GRAIN:
+        if not w.by_units or not meeting or step * w.grain / w.P < GRAIN:
             w.grain = 0
         if lengths is None:
             w.lengths = w.order = NULL
@@ -1578,8 +1579,7 @@ cdef class StepWalk:
         cdef Py_ssize_t state = recurrence.state_bytes
         self.recurrence, self.streams, self.memory = recurrence, streams, Workspace()
         recurrence.walk(&self.w, 1, streams, False)
-        recurrence.plan(&self.w, self.memory, None, threads, HELPERS)
-        self.w.grain = 0  # members that take each other's panels meet, and helpers may be missing
+        recurrence.plan(&self.w, self.memory, None, threads, HELPERS, 0, False)
         self.w.h = self.memory.states.reserve(3 * streams * state)
         self.w.c = self.w.h + 2 * streams * state
         memset(self.w.h, 0, 3 * streams * state)
