@@ -21,7 +21,7 @@ from .tables import paragraph, ratio, table
 
 TITLE = "Weights in bfloat16"
 ROWS = ("stream256", "streamgru256", "b1_256", "ptbM", "mid", "midgru", "big")
-TRAINED = ("big",)
+TRAINED = ("b1_256", "ptbM", "mid", "midgru", "big")
 QUICK_ROWS = ("char",)
 HALF, OTHER = "fastrnn@bfloat16", "torch@bfloat16"
 LIBRARIES = ("fastrnn", HALF, OTHER)
@@ -61,15 +61,14 @@ def run(given: Any, tell: Callable[[str], None]) -> dict[str, Any]:
 def compared(entry: dict[str, Any]) -> list[Any]:
     """A line of the table: times, each at its better thread count, and what bfloat16 gains."""
     times = [report.best(entry, library) for library in LIBRARIES]
-    single, half, other = (time and time.us for time in times)
-    gains = [ratio(value / half) if value and half else "" for value in (single, other)]
-    return [entry["row"], entry["pass"], single, half, other, *gains]
+    gains = [ratio(report.relative(entry, library, HALF)) for library in (report.OURS, OTHER)]
+    return [entry["row"], entry["pass"], *(time and time.us for time in times), *gains]
 
 
 def markdown(results: dict[str, Any]) -> list[str]:
     """Times and gains of each row, and the deviation."""
     text = """Microseconds a call, each at its better thread count; *gain* is the time of fastrnn's float32 over that
-    of its bfloat16, *ratio* that of PyTorch's bfloat16. `python -m benchmarks.bfloat16`"""
+    of its bfloat16, *ratio* that of PyTorch's bfloat16, medians of the rounds' own. `python -m benchmarks.bfloat16`"""
     head = ["row", "pass", "fastrnn, float32", "fastrnn, bfloat16", "PyTorch, bfloat16", "gain", "ratio"]
     rows = [compared(entry) for which in (INFERENCE, TRAINING) for entry in results.get(which, {}).get("rows", ())]
     lines = [f"## {TITLE}", "", *paragraph(text), *table(head, rows, words=2)]

@@ -366,12 +366,13 @@ def measure(
 
 
 def settle(entry: dict[str, Any]) -> None:
-    """The medians over an entry's calm rounds, or over all where too few were calm."""
+    """The rounds of an entry that count, the calm ones or, where too few were calm, all; and the medians over them."""
     calm = entry["calm"]
     entry["rounds"], entry["calm_rounds"] = len(calm), sum(calm)
     chosen = [number for number, quiet in enumerate(calm) if quiet]
     if len(chosen) < MIN_ROUNDS:
         chosen = list(range(len(calm)))
+    entry["counted"] = chosen
     for found in (found for counts in entry["times"].values() for found in counts.values()):
         for figure, rounds in (("us", "rounds_us"), ("mean_us", "means_us")):
             found[figure] = round(statistics.median(found[rounds][number] for number in chosen), 3)

@@ -1,13 +1,14 @@
 """From the JSON of peers.py to ratios, geometric means, a Markdown page and a chart.
 
-A ratio is the time of the best other library over fastrnn's, each at its better thread count: above 1 fastrnn
-is ahead. Times are microseconds a call.
+A ratio is the time of another library over fastrnn's in the same round, each at its better thread count, the median
+over the rounds: above 1 fastrnn is ahead. The best other is the one of the smallest. Times are microseconds a call.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import statistics
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from .shapes import INFERENCE, TRAINING
 from .tables import figure, paragraph, percent, table
 from .tables import ratio as ratio_cell
 
-SCHEMA = 3
+SCHEMA = 4
 OURS = "fastrnn"
 LABELS = {
     "fastrnn": "fastrnn", "torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO",
@@ -64,16 +65,29 @@ def best(entry: dict[str, Any], library: str) -> Time | None:
     return Time(library, int(threads), times[threads]["us"])
 
 
+def relative(entry: dict[str, Any], library: str, to: str = OURS) -> float | None:
+    """A library's time over another's, or None when one of the two is missing.
+
+    A round's times are of the same moments: the quotient of the medians of each would hold a busy moment of the host,
+    in which everything takes up to twice as long, against whom it met.
+    """
+    one, other = best(entry, to), best(entry, library)
+    if one is None or other is None:
+        return None
+    base, found = (entry["times"][time.library][str(time.threads)]["rounds_us"] for time in (one, other))
+    return float(statistics.median(found[number] / base[number] for number in entry["counted"]))
+
+
 def best_other(entry: dict[str, Any]) -> Time | None:
-    """The fastest library that is not fastrnn."""
-    others = [best(entry, library) for library in entry["times"] if library != OURS]
-    return min((t for t in others if t is not None), key=lambda t: t.us, default=None)
+    """The library that comes nearest to fastrnn, or is furthest ahead of it; without fastrnn the fastest."""
+    others = [time for library in entry["times"] if library != OURS and (time := best(entry, library))]
+    return min(others, key=lambda time: relative(entry, time.library) or time.us, default=None)
 
 
 def ratio(entry: dict[str, Any]) -> float | None:
     """Best other over fastrnn, or None when one of the two is missing."""
-    ours, other = best(entry, OURS), best_other(entry)
-    return other.us / ours.us if ours and other else None
+    other = best_other(entry)
+    return other and relative(entry, other.library)
 
 
 def ratios(results: dict[str, Any], which: str) -> dict[str, float]:
@@ -186,8 +200,10 @@ def tables(results: dict[str, Any]) -> list[str]:
     """The tables with losses in bold, geometric means, conditions."""
     lines = paragraph(
         """Median microseconds a call, each library at its better thread count (in brackets), measured in interleaved
-        rounds. The ratio is the best other over fastrnn: above 1 fastrnn is ahead. Of roofline: the time at the peak of
-        the machine, probed in the same rounds (benchmarks/roofline.py), over fastrnn's. `python -m benchmarks.peers`"""
+        rounds. The ratio is the best other over fastrnn, the median of the rounds' own, so that a busy moment of the
+        host, which a round's times share, weighs on both: above 1 fastrnn is ahead. Of roofline: the time at the peak
+        of the machine, probed in the same rounds (benchmarks/roofline.py), over fastrnn's.
+        `python -m benchmarks.peers`"""
     )
     for which in (INFERENCE, TRAINING):
         if found := comparison(results, which):

@@ -43,9 +43,10 @@ def measured(row: Row, which: str, **times: float | dict[str, float]) -> dict[st
         "shape": row.as_dict(),
         "flops": row.flops(which),
         "times": {
-            library: {n: {"us": us} for n, us in (t if isinstance(t, dict) else {"2": t}).items()}
+            library: {n: {"us": us, "rounds_us": [us]} for n, us in (t if isinstance(t, dict) else {"2": t}).items()}
             for library, t in times.items()
         },
+        "counted": [0],
         "left_out": {},
         "rounds": 3,
         "calm_rounds": 3,

@@ -54,9 +54,10 @@ def entry(row: str, which: str, **times: float | dict[str, float]) -> dict[str, 
         "shape": shapes.select([row])[0].as_dict(),
         "flops": shapes.select([row])[0].flops(which),
         "times": {
-            library: {n: {"us": us} for n, us in (t if isinstance(t, dict) else {"1": t}).items()}
+            library: {n: {"us": us, "rounds_us": [us]} for n, us in (t if isinstance(t, dict) else {"1": t}).items()}
             for library, t in times.items()
         },
+        "counted": [0],
         "left_out": {},
         "machine": {"1": {"gflops": 100.0, "read": 50.0}, "2": {"gflops": 200.0}},
     }
@@ -436,6 +437,15 @@ class TestDriver:
             peers.merge(MEASURED, new | {"threads": [4]})
         with pytest.raises(ValueError, match="jax"):
             peers.merge(MEASURED, new | {"libraries": {"jax": "3.0"}})
+
+    def test_a_busy_moment_that_both_meet_leaves_the_ratio(self) -> None:
+        row = entry("mid", "training", fastrnn=20.0, jax=12.0, torch=36.0)
+        for library, found in {"fastrnn": [10.0, 20.0, 20.0], "jax": [12.0, 24.0, 12.0], "torch": [30.0] * 3}.items():
+            row["times"][library]["1"] |= {"rounds_us": found, "means_us": found}
+        row["counted"] = [0, 1, 2]
+        assert report.ratio(row) == 1.2  # not 12 / 20
+        row["counted"] = [2]
+        assert report.ratio(row) == 0.6
 
     def test_pool_adds_the_rounds_of_rows_of_both(self) -> None:
         def measured(calm: list[bool], rate: float, **rounds: list[float]) -> dict[str, Any]:
