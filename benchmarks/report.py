@@ -202,8 +202,8 @@ def tables(results: dict[str, Any]) -> list[str]:
         """Median microseconds a call, each library at its better thread count (in brackets), measured in interleaved
         rounds. The ratio is the best other over fastrnn, the median of the rounds' own, so that a busy moment of the
         host, which a round's times share, weighs on both: above 1 fastrnn is ahead. Of roofline: the time at the peak
-        of the machine, probed in the same rounds (benchmarks/roofline.py), over fastrnn's.
-        `python -m benchmarks.peers`"""
+        of the machine, probed in the same rounds (benchmarks/roofline.py), over fastrnn's; above 100% the probe met
+        busier moments than the row. `python -m benchmarks.peers`"""
     )
     for which in (INFERENCE, TRAINING):
         if found := comparison(results, which):

@@ -2,10 +2,12 @@
  *
  * A packed operand is (P, ceil(K / 2), G, V) lanes of 32 bits, in each the pair k (low half), k + 1 (high half) of one
  * unit, which is also what vdpbf16ps and the tiles of AMX read; where K is odd its last high halves are zero.
- * The left operand is rounded to bfloat16 too, once a product. What is multiplied and added are floats again: a
- * bfloat16 becomes one by a shift or a mask, a product of two is exact, and each element stays one chain of fused
- * multiply-adds in ascending k, so the bits are those of the float kernels on rounded operands. On a Xeon of the fifth
- * generation fma does 181 GFLOP/s a core, vdpbf16ps 89: there the multiply-adds would gain nothing from it.
+ * The left operand is rounded to bfloat16 too, once a product, or once for all panels of a step; so are both operands
+ * of weight gradients.
+ * Where the processor has an instruction for pairs that gains (fr_isa_pays tells) products take them as they are. Else
+ * what is multiplied and added are floats again: a bfloat16 becomes one by a shift or a mask, a product of two is
+ * exact, and each element stays one chain of fused multiply-adds in ascending k, so the bits are those of the float
+ * kernels on rounded operands.
  *
  * float64 has no such weights: what is here is compiled for it but never called.
  */

@@ -24,14 +24,12 @@ enum { MAX_ROWS = 8, MAX_VECTORS = 8, LINE = 64, SUMS_ROW = MAX_VECTORS * V };
  * vectors of c or of its seeds, nor by tiles of up to 12 rows and half of a panel's gates, which read the weights half
  * as often, nor by 7 rows x 4 vectors, one of these an operand in memory (10 to 64 rows 0.95 to 1.03 of the rate; 14
  * rows, which are then two tiles instead of three, 1.07).
- * Tiles of up to 28 rows x 1 vector, whose multiply-adds broadcast from memory themselves (30 instructions for 28 of
- * them, not 30 for 20), from rows copied to lie k by k: alone, without seeds and results, 1.13 to 1.2 of the rate where
- * the core's other thread is busy, 1.0 to 1.01 where not. In products of weights as they lie here 1.02 to 1.05 of
- * several gates, 0.85 to 1.0 of one; whole layers took 0.98 to 1.05 of the time, weight gradients 1.0 to 1.09. With
- * each vector's weights in one run, (P, G, K, V), for large operands alone, the forward pass of ptbM took 0.88 to 0.99
- * of the time, big 0.93 to 1.02, midgru 1.0, with stretches of 256 to 512 k or none; for all operands one row of 64 to
- * 256 units took 1.03 to 1.07, 32 units 1.07 to 1.14. Tiles of 9 to 14 rows x 2 vectors, broadcasts by themselves, from
- * memory or half of each, 0.8 to 1.0 of the rate. */
+ * Tiles of up to 28 rows x 1 vector, whose multiply-adds broadcast from memory themselves, have 1.13 to 1.2 of the rate
+ * alone where the core's other thread is busy and none where not. Whole layers took 0.98 to 1.05 of the time, and with
+ * each vector's weights in one run, (P, G, K, V), large ones 0.93 to 1.02 forward, those of 32 to 256 units 1.03 to
+ * 1.14. Tiles of 9 to 14 rows x 2 vectors have 0.8 to 1.0 of the rate.
+ * Zen 4, with 1 MB of second level and half of the first, wants the same sizes: of STRETCH_GATES 24 KiB take 1.04 to
+ * 1.1 of the time (256 to 1024 units), 128 KiB 0.98 to 1.0. */
 enum { OUTER_CACHE = 640 * 1024, OUTER_HEIGHT = 512, STRETCH_GATES = 64 * 1024, STRETCH_ALONE = 160 * 1024 };
 
 /* rows a tile of n vectors can take without spilling */
