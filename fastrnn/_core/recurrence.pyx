@@ -1579,7 +1579,7 @@ cdef class StepWalk:
         cdef Py_ssize_t state = recurrence.state_bytes
         self.recurrence, self.streams, self.memory = recurrence, streams, Workspace()
         recurrence.walk(&self.w, 1, streams, False)
-        recurrence.plan(&self.w, self.memory, None, threads, HELPERS, 0, False)
+        recurrence.plan(&self.w, self.memory, None, threads, HELPERS, 0, False)  # a helper may be missing
         self.w.h = self.memory.states.reserve(3 * streams * state)
         self.w.c = self.w.h + 2 * streams * state
         memset(self.w.h, 0, 3 * streams * state)

@@ -107,8 +107,8 @@ class Recurrent(Layer):
         gradients are rounded to it where they are multiplied (to nearest even), by weights or, in the weights'
         gradients, by each other; sums, gates, states, outputs, biases and the weights that are trained and saved stay
         float32. A bfloat16 has 8 significant bits: over 100 steps the outputs of an LSTM of 256 units were off by 0.003
-        at most and by 0.2 % in the mean. On processors that multiply pairs of bfloat16 at twice the rate (AMD from
-        Zen 4 on) a layer takes about 0.55 of the time. On others it pays where few rows wait for weights beyond the
+        at most and by 0.2 % in the mean. On processors that multiply pairs of bfloat16 at twice the rate (AMD's
+        Zen 4) a layer takes about 0.55 of the time. On others it pays where few rows wait for weights beyond the
         second-level cache, in streams above all; where arithmetic is the limit it costs up to a tenth. Default: the
         layer's dtype.
     input_length : int, optional
