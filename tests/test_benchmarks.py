@@ -464,6 +464,7 @@ class TestDriver:
         assert (row["rounds"], row["calm_rounds"], row["machine"]) == (7, 6, {"1": {"gflops": 140.0}})
         assert row["times"].keys() == {"fastrnn"}  # jax was left out of one of them
         assert row["times"]["fastrnn"]["1"]["us"] == 3.5
+        assert row["counted"] == [0, 1, 2, 4, 5, 6]
         assert other["row"] == "big"
 
     def test_report_from_a_file(self, tmp_path: Path, capsys: Capture) -> None:

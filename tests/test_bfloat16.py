@@ -352,8 +352,10 @@ def test_the_gate_gradients_of_a_tables_row_are_summed_then_rounded(cell: str) -
         (dtable, rounded_sums, round_bfloat16(kernel.astype(np.float64)).T),
         (layer.variables[0].grad, round_bfloat16(table.astype(np.float64)).T, rounded_sums),
     ]:
+        gap, rest = np.abs(got - left @ right), 2e-5 * np.abs(left @ right).max()
         bound = last_bit @ np.abs(right) if left is rounded_sums else np.abs(left) @ last_bit
-        assert (np.abs(got - left @ right) <= bound + 2e-5 * np.abs(left @ right).max()).all()
+        assert (gap <= bound + rest).all()
+        assert (gap <= rest).mean() > 0.8  # few do: of sums that are not rounded all would be off
 
 
 @pytest.mark.parametrize("cell", LAYERS)
