@@ -6,7 +6,8 @@ figure is that of the busiest thread.
 
 - input product: x.W and, backward, dG.W^T;
 - recurrent product: h.R and dG.R^T. A step is one kernel, in which a cell finishes each tile of the product; so the
-  pass is run a second time with steps that are their product alone, whose time this is;
+  pass is run a second time with steps that are their product alone, whose time this is, less, where it is joined to
+  x.W, that one's share by its k;
 - activations: what the steps take beyond that: activations or their derivatives, and reading and writing states;
 - weight gradients: X^T.dG, H^T.dG and the sums of dG;
 - packing: of the weights, of their transposes, and of the gradients back to Keras's layout;
@@ -39,13 +40,14 @@ SLOW = 0.1  # seconds; one such call in a round is enough
 QUICK_ROWS = ("stream64", "char", "image")
 
 
-def split(seconds: dict[str, float], recurrent: float) -> dict[str, float]:
-    """The parts of a call, from its clocks and the time of its steps' products in a run of these alone."""
-    products = min(recurrent, seconds["steps"]) + seconds["recurrent"]
+def split(seconds: dict[str, float], joined: float, recurrent: float) -> dict[str, float]:
+    """The parts of a call, from its clocks and the time of its steps' products (x.W joined to h.R, h.R) run alone."""
+    alone = max(joined + recurrent, 1e-12)
+    products = min(1.0, seconds["steps"] / alone)
     parts = {
-        "input product": seconds["input"],
-        "recurrent product": products,
-        "activations": seconds["steps"] + seconds["recurrent"] - products,
+        "input product": seconds["input"] + products * joined,
+        "recurrent product": seconds["recurrent"] + products * recurrent,
+        "activations": seconds["steps"] - products * alone,
         "weight gradients": seconds["weights"],
         "packing": seconds["packing"],
     }
@@ -126,7 +128,7 @@ def measure(row: Row, which: str, dtype: str, threads: int, rounds: int, seconds
         with probe.clocks(dtype) as clocks:
             full = clocked(under_clocks, clocks, whole, seconds, False)
             alone = clocked(under_clocks, clocks, whole, seconds, True)
-            parts.append(split(full, alone["recurrent"] - full["recurrent"]))
+            parts.append(split(full, alone["joined"], alone["recurrent"] - full["recurrent"]))
     return {
         "row": row.name,
         "pass": which,

@@ -239,7 +239,7 @@ double probe_barrier(int threads, long rounds)
 
 /* ------------------------------------------------------------------------------------------------------ clocks */
 
-enum { INPUT, STEPS, RECURRENT, WEIGHTS, PACKING, KINDS, MOST_SLOTS = 256 };
+enum { INPUT, STEPS, JOINED, RECURRENT, WEIGHTS, PACKING, KINDS, MOST_SLOTS = 256 };
 
 static fr_kernels real_kernels, *hooked;
 static fr_cell clocked_cells[FR_CELLS];
@@ -260,12 +260,13 @@ uint64_t probe_ticks(void)
 #endif
 }
 
-static void add(int kind, uint64_t begin)
+static void add_ticks(int kind, uint64_t ticks)
 {
-    const uint64_t spent = probe_ticks() - begin;
     if (own_slot < 0) own_slot = atomic_fetch_add(&slots_taken, 1) % MOST_SLOTS;
-    slots[own_slot].ticks[kind] += spent;
+    slots[own_slot].ticks[kind] += ticks;
 }
+
+static void add(int kind, uint64_t begin) { add_ticks(kind, probe_ticks() - begin); }
 
 static void clocked_product(const fr_product *d)
 {
@@ -307,12 +308,18 @@ static void clocked_unpack(void *w, ptrdiff_t ld, const void *packed, ptrdiff_t 
 
 static void clocked_step(const fr_step *s, void (*step)(const fr_step *))
 {
+    const fr_product *d = &s->product;
     const uint64_t begin = probe_ticks();
-    if (products_alone)
-        real_kernels.product(&s->product);
-    else
+    if (!products_alone) {
         step(s);
-    add(products_alone ? RECURRENT : STEPS, begin);
+        add(STEPS, begin);
+        return;
+    }
+    real_kernels.product(d);
+    const uint64_t spent = probe_ticks() - begin;
+    const uint64_t of_x = d->joined ? spent * (uint64_t)d->length / (uint64_t)(d->length + d->joined->length) : 0;
+    add_ticks(JOINED, of_x);
+    add_ticks(RECURRENT, spent - of_x);
 }
 
 #define DEFINE_STEPS(CELL) \

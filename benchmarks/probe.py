@@ -21,7 +21,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 FLAGS = ("-std=gnu11", "-O2", "-ffp-contract=fast", "-Wno-psabi", "-fPIC", "-shared", "-pthread")
-INPUT, STEPS, RECURRENT, WEIGHTS, PACKING = KINDS = ("input", "steps", "recurrent", "weights", "packing")
+KINDS = ("input", "steps", "joined", "recurrent", "weights", "packing")
 
 
 class Unavailable(Exception):
@@ -119,7 +119,10 @@ class Clocks:
         self._library.probe_reset(int(products_alone))
 
     def read(self) -> dict[str, float]:
-        """By kind: input (x.W, dG.W^T), steps (whole), recurrent (h.R, dG.R^T by themselves), weights, packing."""
+        """By kind: input (x.W, dG.W^T), steps (whole), recurrent (h.R, dG.R^T by themselves), weights, packing.
+
+        Of products that are joined, alone, x.W's share by its k is "joined".
+        """
         ticks = (ctypes.c_uint64 * len(KINDS))()
         self._library.probe_read_clocks(ticks)
         return {kind: count * tick() for kind, count in zip(KINDS, ticks, strict=True)}

@@ -28,8 +28,9 @@ enum { ROWS_ABREAST = 2 };
 INLINE void by_rows(const rows_fn rows, const fr_step *s, const real *sums, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0,
                     ptrdiff_t p1)
 {
+    const int slots = s->product.joined ? joined_slots(s->product.gates) : s->product.gates;
     for (ptrdiff_t p = p0; p < p1; p++) {
-        ptrdiff_t r = r0, at = (p - p0) * s->product.gates * V;
+        ptrdiff_t r = r0, at = (p - p0) * slots * V;
         for (; r + ROWS_ABREAST <= r1; r += ROWS_ABREAST, at += ROWS_ABREAST * SUMS_ROW)
             rows(ROWS_ABREAST, s, sums, at, r, p);
         for (; r < r1; r++, at += SUMS_ROW) rows(1, s, sums, at, r, p);

@@ -23,6 +23,14 @@ enum { FR_SIMPLE_RNN, FR_LSTM, FR_GRU, FR_CELLS };
 enum { FR_TANH, FR_RELU, FR_LINEAR, FR_SIGMOID }; /* the last one is no cell's */
 enum { FR_MAX_GATES = 4 };
 
+/* The h.R of a product that begins with x.W: rows of `length` reals and the panels they are multiplied by. */
+typedef struct {
+    const void *const *a;
+    ptrdiff_t length;
+    const void *b;
+    ptrdiff_t b_panel;
+} fr_joined;
+
 /* C[row][p][first..first+G) = seed + A[row][0..K) . B, for rows [0, rows) and panels [p0, p1).
  * Every element is one chain of fused multiply-adds in ascending k, whatever the tile: the same bits for
  * any position in the batch and any thread count. */
@@ -43,6 +51,9 @@ typedef struct {
     const void *after;        /* what is read after the last panel, or NULL */
     void *scratch; /* b is bfloat16: fr_kernels.bfloat16_room for the rows of a, rounded to it; NULL: b is reals */
     int rounded;   /* they are there already, from a product of the same a */
+    /* a step's product of x, which is `a`, and of h, or NULL: each reaches its own of a gate row's slots, all of which
+     * are begun by the seed and left aside for the cell. Only of weights as reals. */
+    const fr_joined *joined;
 } fr_product;
 
 /* Weight gradients of a whole sequence, k in ascending order:
@@ -82,7 +93,8 @@ typedef struct {
 enum { FR_AHEAD = 4 };
 
 /* One step of one cell for the rows [0, rows).
- * forward:  product.a is h_{t-1}, product.c the gate rows, which x.W + b is in unless the product has seeds of its own.
+ * forward:  product.a is h_{t-1}, product.c the gate rows, which x.W + b is in unless the product has seeds of its own
+ *           or is joined.
  * backward: product.a is dG of the step that followed, product.c the rows dh (carry in, carry out); only the first
  *           product.rows rows have such a step.
  * What later variants need finds its place here: peepholes, zoneout and recurrent-dropout masks and per-step masks are
@@ -199,6 +211,7 @@ typedef struct {
     ptrdiff_t vector, itemsize; /* V, bytes of a real */
     const fr_cell *cells[FR_CELLS];
     void (*product)(const fr_product *);
+    int (*joins)(int gates, ptrdiff_t k); /* is a step's product better joined, with so many k of x and h? */
     void (*outer)(const fr_outer *);
     /* (K, G.H) row-major, rows ld apart -> panels [p0, p1) of a packed (P, K, G, V) */
     void (*pack)(void *packed, const void *w, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, int G, const int *order,

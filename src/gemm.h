@@ -42,6 +42,9 @@ INLINE int tile_rows(int n)
 #endif
 }
 
+/* slots of a unit that x.W and h.R reach together, the one its first G, the other its last: a GRU's share two */
+INLINE int joined_slots(int gates) { return gates == 3 ? 4 : gates; }
+
 /* A tile's loop counts and branches once for four k: where another program has the core's other thread, a tile gets
  * half of the instructions a cycle, and these 3 of 39 cost 3 to 8 % of a product; a quiet core does not tell. Of 16
  * registers none is left for what the compiler would load for a k to come: it spilled, and lost 20 to 30 %; made to
@@ -59,6 +62,40 @@ INLINE int tile_rows(int n)
  * two panels (3840 rows 6 to 9 % slower: twice the passes over them), nor as two halves of a tile of 4 vectors (up to
  * 9 % slower); 3 x 4 with two of the vectors read again for each row, as operands in memory, gained nothing. */
 #define BY_VECTOR(R, N) (REGISTERS == 16 && (R) < (N))
+
+/* so many k, added to a tile of SLOTS vectors a panel, of which the weights reach G from FIRST on; with each it asks for
+ * one more line from `ahead` on */
+INLINE void tile_run(const int R, const int G, const int PANELS, const int SLOTS, const int FIRST, const real *const *a,
+                     ptrdiff_t length, const real *b, ptrdiff_t panel_size, const char *ahead,
+                     vec acc[MAX_ROWS][MAX_VECTORS])
+{
+    const int N = G * PANELS;
+    FOUR_A_TURN for (ptrdiff_t k = 0; k < length; k++)
+    {
+        FORGET_MEMORY;
+        vec w[MAX_VECTORS], x[MAX_ROWS];
+        if (BY_VECTOR(R, N)) {
+            EACH(r, R) x[r] = all(a[r][k]);
+            EACH(v, N) {
+                const int to = v / G * SLOTS + FIRST + v % G;
+                w[v] = load(b + v / G * panel_size + v % G * V);
+                EACH(r, R) acc[r][to] = fma_(x[r], w[v], acc[r][to]);
+            }
+        } else {
+            EACH(v, N) w[v] = load(b + v / G * panel_size + v % G * V);
+            EACH(r, R) {
+                x[r] = all(a[r][k]);
+                EACH(v, N) {
+                    const int to = v / G * SLOTS + FIRST + v % G;
+                    acc[r][to] = fma_(x[r], w[v], acc[r][to]);
+                }
+            }
+        }
+        __builtin_prefetch(ahead, 0, 2);
+        ahead += LINE;
+        b += G * V;
+    }
+}
 
 /* one tile: rows [r0, r0 + R), panels [p, p + PANELS), which begin at b, panel_size apart, reals or PAIRS of bfloat16:
  * these it leaves in `kept`, if any, as reals. With each k it asks for one more line from `ahead` on, with each pair
@@ -119,33 +156,22 @@ INLINE void product_tile(const int PAIRS, const int R, const int G, const int PA
             if (kept) kept += PAIR * G * V;
             b += G * V;
         }
-        FOUR_A_TURN for (; k < length; k++)
-        {
-            FORGET_MEMORY;
-            vec w[MAX_VECTORS], x[MAX_ROWS];
-            if (BY_VECTOR(R, N) && !PAIRS) {
-                EACH(r, R) x[r] = all(a[r][k]);
-                EACH(v, N) {
-                    w[v] = load(b + v / G * panel_size + v % G * V);
-                    EACH(r, R) acc[r][v] = fma_(x[r], w[v], acc[r][v]);
-                }
-                __builtin_prefetch(ahead, 0, 2);
-                ahead += LINE;
-                b += G * V;
-                continue;
-            }
+        if (PAIRS && k < length) { /* an odd one */
+            vec w[MAX_VECTORS];
             EACH(v, N) {
-                w[v] = load(b + v / G * panel_size + v % G * V);
-                if (PAIRS) w[v] = low_half(w[v]);
-                if (PAIRS && kept) store(kept + v / G * kept_size + v % G * V, w[v]);
+                w[v] = low_half(load(b + v / G * panel_size + v % G * V));
+                if (kept) store(kept + v / G * kept_size + v % G * V, w[v]);
             }
-            __builtin_prefetch(ahead, 0, 2);
-            ahead += LINE;
             EACH(r, R) {
-                x[r] = all(a[r][k]);
-                EACH(v, N) acc[r][v] = fma_(x[r], w[v], acc[r][v]);
+                const vec x = all(a[r][k]);
+                EACH(v, N) acc[r][v] = fma_(x, w[v], acc[r][v]);
             }
             b += G * V;
+        }
+        if (!PAIRS) {
+            tile_run(R, G, PANELS, G, 0, a, length, b, panel_size, ahead, acc);
+            b += length * G * V;
+            ahead += length * LINE;
         }
         EACH(r, R) a[r] += d->stride;
     }
@@ -161,6 +187,29 @@ INLINE void product_tile(const int PAIRS, const int R, const int G, const int PA
             else
                 store(c + v / G * d->c_panel + v % G * V, acc[r][v]);
         }
+    }
+}
+
+/* one tile of a joined product; of the panel `ahead` it asks for a part */
+INLINE void joined_tile(const int R, const int G, const int PANELS, const fr_product *d, ptrdiff_t r0, ptrdiff_t p,
+                        ptrdiff_t ahead, ptrdiff_t part, real *sums)
+{
+    const int S = joined_slots(G), N = S * PANELS;
+    const fr_joined *j = d->joined;
+    const real *seed = (const real *)d->seed + p * S * V, *x_b = d->b, *h_b = j->b, *x[MAX_ROWS], *h[MAX_ROWS];
+    const char *x_ahead = (const char *)(x_b + ahead * d->b_panel) + part * d->length * LINE;
+    const char *h_ahead = (const char *)(h_b + ahead * j->b_panel) + part * j->length * LINE;
+    vec acc[MAX_ROWS][MAX_VECTORS];
+
+    EACH(r, R) {
+        x[r] = d->a[r0 + r];
+        h[r] = j->a[r0 + r];
+        EACH(v, N) acc[r][v] = load(seed + v * V);
+    }
+    tile_run(R, G, PANELS, S, 0, x, d->length, x_b + p * d->b_panel, d->b_panel, x_ahead, acc);
+    tile_run(R, G, PANELS, S, S - G, h, j->length, h_b + p * j->b_panel, j->b_panel, h_ahead, acc);
+    EACH(r, R) {
+        EACH(v, N) store(sums + r * SUMS_ROW + v * V, acc[r][v]);
     }
 }
 
@@ -216,6 +265,7 @@ INLINE void outer_tile(const int PAIRS, const int R, const int G, const int PANE
 
 typedef void (*product_fn)(const fr_product *, ptrdiff_t, ptrdiff_t, const real *, ptrdiff_t, const char *, real *,
                            real *);
+typedef void (*joined_fn)(const fr_product *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, real *);
 typedef void (*outer_fn)(ptrdiff_t, const real *, ptrdiff_t, const real *, ptrdiff_t, real *, ptrdiff_t, int);
 
 /* a tile that would spill is never chosen: its body is left empty */
@@ -230,6 +280,11 @@ typedef void (*outer_fn)(ptrdiff_t, const real *, ptrdiff_t, const real *, ptrdi
     { \
         if (HAS_BFLOAT16 && R <= tile_rows(G * PANELS)) \
             product_tile(1, R, G, PANELS, d, r0, p, b, panel_size, ahead, kept, sums); \
+    } \
+    static void joined_##R##_##G##_##PANELS(const fr_product *d, ptrdiff_t r0, ptrdiff_t p, ptrdiff_t ahead, \
+                                            ptrdiff_t part, real *sums) \
+    { \
+        if (R <= tile_rows(joined_slots(G) * PANELS)) joined_tile(R, G, PANELS, d, r0, p, ahead, part, sums); \
     } \
     static void outer_##R##_##G##_##PANELS(ptrdiff_t k, const real *a, ptrdiff_t a_row, const real *b, \
                                            ptrdiff_t b_row, real *c, ptrdiff_t c_panel, int first) \
@@ -251,6 +306,9 @@ static const product_fn product_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROW
 #define ENTRY(R, G, PANELS) [G][PANELS][R] = pairs_##R##_##G##_##PANELS,
 static const product_fn pair_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS + 1] = {EACH_SHAPE(ENTRY)};
 #undef ENTRY
+#define ENTRY(R, G, PANELS) [G][PANELS][R] = joined_##R##_##G##_##PANELS,
+static const joined_fn joined_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS + 1] = {EACH_SHAPE(ENTRY)};
+#undef ENTRY
 #define ENTRY(R, G, PANELS) [G][PANELS][R] = outer_##R##_##G##_##PANELS,
 static const outer_fn outer_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS + 1] = {EACH_SHAPE(ENTRY)};
 #undef ENTRY
@@ -258,15 +316,15 @@ static const outer_fn outer_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS + 
 static const outer_fn outer_pair_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS + 1] = {EACH_SHAPE(ENTRY)};
 #undef ENTRY
 
-/* Panels of one tile for `rows` rows when `left` panels are left: as many as the registers take; with AVX2 two that 4
- * to 6 rows read once, not four that they read twice (6 rows, 4 MB of weights: 19 % faster; SSE2, 5 rows: 5 % slower).
- */
-static int tile_panels(int gates, ptrdiff_t rows, ptrdiff_t left)
+/* Panels of one tile for `rows` rows when `left` panels are left, of each of which it has as many vectors as `slots`: as
+ * many as the registers take; with AVX2 two that 4 to 6 rows read once, not four that they read twice (6 rows, 4 MB of
+ * weights: 19 % faster; SSE2, 5 rows: 5 % slower). */
+static int tile_panels(int gates, int slots, ptrdiff_t rows, ptrdiff_t left)
 {
     const int once = REGISTERS == 16 && VECTOR_BYTES == 32 && rows <= tile_rows(2);
     for (int panels = MAX_VECTORS; panels > 1; panels /= 2)
         if (panels <= left && product_tiles[gates][panels][1] &&
-            (rows <= tile_rows(gates * panels) || (gates * panels <= FR_MAX_GATES && !once)))
+            (rows <= tile_rows(slots * panels) || (slots * panels <= FR_MAX_GATES && !once)))
             return panels;
     return 1;
 }
@@ -371,6 +429,49 @@ INLINE void tiled_walk(const fr_product *d, finish_fn finish, const int aside, c
     tiles_end();
 }
 
+/* Is a step's one product of x and h, of so many k together, the better, or are chunks of x projected beforehand, whose
+ * pre-activations take a way out of the registers and back?
+ * On Zen 4 one product takes, forward, 0.87 to 0.92 of the time of layers of 32 units, 0.94 of 128, 0.93 to 1.0 of 200
+ * to 1024; with AVX2 0.86 to 0.96, once 1.01; in float64 0.86 to 1.0; with SSE2 1.0 to 1.06. With 16 registers a GRU's
+ * tile is one row shorter: 0.9 to 1.02 where its panels stay in the first level, 1.17 with 256 units. A Xeon of the
+ * fifth generation, which multiplies twice as fast but does not read the second level so, took 0.95 to 0.98 with 32 and
+ * 128 units, 1.05 to 1.13 with 256 and 300; by default it does not run the ISA that multiplies pairs of bfloat16. */
+static int joins(int gates, ptrdiff_t k)
+{
+    const ptrdiff_t bytes = k * gates * tile_panels(gates, joined_slots(gates), MAX_ROWS, MAX_VECTORS) * VECTOR_BYTES;
+    if (joined_slots(gates) > gates && REGISTERS == 16) return bytes <= 16 * 1024;
+    if (REGISTERS == 16) return VECTOR_BYTES > 16;
+    return OUTER_DOTS || bytes <= 64 * 1024;
+}
+
+/* All tiles of a joined product. Panels are not cut into stretches: a tile reads them from the second level as fast as
+ * it multiplies; but the first tiles ask for the panels that come next. */
+INLINE void joined_walk(const fr_product *d, finish_fn finish, const fr_step *step)
+{
+    const int slots = joined_slots(d->gates);
+    const ptrdiff_t parts = (d->gates * (ptrdiff_t)sizeof(vec) + LINE - 1) / LINE;
+    real sums[MAX_ROWS * SUMS_ROW] __attribute__((aligned(LINE)));
+    for (ptrdiff_t left = d->p1 - d->p0, panels; left > 0; left -= panels) {
+        panels = tile_panels(d->gates, slots, d->rows, left);
+        const ptrdiff_t p = d->from_end ? d->p0 + left - panels : d->p1 - left;
+        const ptrdiff_t most = tile_rows(slots * (int)panels), tiles = (d->rows + most - 1) / most;
+        ptrdiff_t ahead = p, last = p, part = 0; /* itself is there already */
+        if (left > panels)
+            ahead = d->from_end ? p - panels : p + panels, last = ahead + panels;
+        else if (d->after)
+            ahead = ((const real *)d->after - (const real *)d->b) / d->b_panel, last = ahead + panels;
+        for (ptrdiff_t t = 0, r = 0, rows; t < tiles; t++, r += rows) {
+            rows = (d->rows - r) / (tiles - t);
+            joined_tiles[d->gates][panels][rows](d, r, p, ahead < last ? ahead : p, part, sums);
+            if (++part == parts) part = 0, ahead++;
+            if (finish) {
+                ask_ahead(step, r, r + rows, p, p + panels);
+                finish(step, sums, r, r + rows, p, p + panels);
+            }
+        }
+    }
+}
+
 /* All tiles of a product. Panels outside, rows inside: a panel is read from far away once, in stretches of K that stay
  * in a near cache while all rows use them, each continuing the one before. The processor foresees too little of them:
  * asked for in time, an operand of 3 MB, for 20 rows, came from the third level with 0.89 instead of 0.70 of the peak
@@ -379,6 +480,10 @@ INLINE void tiled_walk(const fr_product *d, finish_fn finish, const int aside, c
 INLINE void product_walk(const fr_product *d, finish_fn finish, const int aside, const fr_step *step)
 {
     fr_product rounded;
+    if (d->joined) {
+        joined_walk(d, finish, step);
+        return;
+    }
     if (HAS_BFLOAT16 && d->scratch) {
         rounded = with_rounded_rows(d), d = &rounded;
         if (TILES) {
@@ -390,7 +495,7 @@ INLINE void product_walk(const fr_product *d, finish_fn finish, const int aside,
     const ptrdiff_t pair = HAS_BFLOAT16 && d->scratch ? PAIR : 1; /* k in a row of b */
     const ptrdiff_t stretch = kept ? KEPT_BYTES : d->gates > 1 ? STRETCH_GATES : STRETCH_ALONE;
     for (ptrdiff_t left = d->p1 - d->p0, panels; left > 0; left -= panels) {
-        panels = tile_panels(d->gates, d->rows, left);
+        panels = tile_panels(d->gates, d->gates, d->rows, left);
         const ptrdiff_t p = d->from_end ? d->p0 + left - panels : d->p1 - left;
         const ptrdiff_t most = stretch / (pair * d->gates * panels * V * (ptrdiff_t)sizeof(real));
         const ptrdiff_t runs = d->segments == 1 ? most : d->length > 0 && most > d->length ? most / d->length : 1;
@@ -537,7 +642,7 @@ INLINE ptrdiff_t outer_height(const fr_outer *d)
  * of each copy for all of the next, gained none of it (0.94 to 1.02 of the rate). */
 OUT_OF_LINE void outer_slice(const fr_outer *d) /* inlined it is 3 % slower */
 {
-    const ptrdiff_t widest = tile_panels(d->gates, MAX_ROWS, d->p1 - d->p0);
+    const ptrdiff_t widest = tile_panels(d->gates, d->gates, MAX_ROWS, d->p1 - d->p0);
     const ptrdiff_t kept = (ptrdiff_t)(OUTER_CACHE / sizeof(real)) / ((1 + outer_height(d)) * d->gates * V);
     const ptrdiff_t group = kept > widest ? kept : widest;
     const int round = HAS_BFLOAT16 && d->bfloat16, run = round ? OUTER_RUN : 1;
@@ -552,7 +657,7 @@ OUT_OF_LINE void outer_slice(const fr_outer *d) /* inlined it is 3 % slower */
                 left[part + 1] = round ? outer_gather(1, &d->part[part], d->k, k0, k, left[part])
                                        : outer_gather(0, &d->part[part], d->k, k0, k, left[part]);
             for (ptrdiff_t p = g0, panels; p < g1; p += panels) {
-                panels = tile_panels(d->gates, MAX_ROWS, g1 - p);
+                panels = tile_panels(d->gates, d->gates, MAX_ROWS, g1 - p);
                 const int last = p + panels >= g1;
                 outer_pack(d, k0, k, p, panels, first, last ? k0 + FR_OUTER_ROWS : k0, last ? g0 : p + panels);
                 for (int part = 0; part < d->parts; part++) {

@@ -9,26 +9,27 @@
 
 INLINE void gru_forward_rows(const int rows, const fr_step *s, const real *sums, ptrdiff_t at, ptrdiff_t r, ptrdiff_t p)
 {
-    vec zr[2 * ROWS_ABREAST], n[ROWS_ABREAST];
+    vec zr[2 * ROWS_ABREAST], n[ROWS_ABREAST], q[ROWS_ABREAST];
     EACH(k, rows) {
-        zr[2 * k] = load(sums + at + k * SUMS_ROW);
-        zr[2 * k + 1] = load(sums + at + k * SUMS_ROW + V);
+        const real *sum = sums + at + k * SUMS_ROW; /* z r q, behind n when they are joined */
+        n[k] = load(s->product.joined ? sum : (const real *)s->gates[r + k] + p * 4 * V);
+        if (s->product.joined) sum += V;
+        zr[2 * k] = load(sum);
+        zr[2 * k + 1] = load(sum + V);
+        q[k] = load(sum + 2 * V);
     }
     sigmoids(2 * rows, zr);
-    EACH(k, rows) {
-        const real *gates = (const real *)s->gates[r + k] + p * 4 * V;
-        n[k] = fma_(zr[2 * k + 1], load(sums + at + k * SUMS_ROW + 2 * V), load(gates));
-    }
+    EACH(k, rows) n[k] = fma_(zr[2 * k + 1], q[k], n[k]);
     tanhs(rows, n);
     EACH(k, rows) {
         const vec z = zr[2 * k], reset = zr[2 * k + 1];
-        const vec h_prev = load((const real *)s->product.a[r + k] + p * V);
+        const vec h_prev = load((const real *)(s->product.joined ? s->product.joined->a : s->product.a)[r + k] + p * V);
         if (s->training) {
             real *gates = (real *)s->gates[r + k] + p * 4 * V;
             store(gates, n[k]);
             store(gates + V, z);
             store(gates + 2 * V, reset);
-            store(gates + 3 * V, load(sums + at + k * SUMS_ROW + 2 * V));
+            store(gates + 3 * V, q[k]);
         }
         output(s, r + k, p, fma_(z, h_prev - n[k], n[k]));
     }

@@ -20,6 +20,7 @@ const fr_kernels FR_TABLE = {
     .itemsize = sizeof(real),
     .cells = {[FR_SIMPLE_RNN] = &rnn_cell, [FR_LSTM] = &lstm_cell, [FR_GRU] = &gru_cell},
     .product = product,
+    .joins = joins,
     .outer = outer,
     .pack = pack,
     .pack_transposed = pack_transposed,

@@ -114,13 +114,15 @@ class TestRoofline:
 class TestBreakdown:
     def test_split(self) -> None:
         seconds = {"whole": 10.0, "input": 2.0, "steps": 5.0, "recurrent": 0.5, "weights": 1.0, "packing": 0.25}
-        parts = breakdown.split(seconds, 3.0)
+        parts = breakdown.split(seconds, 0.0, 3.0)
         assert tuple(parts) == breakdown.PARTS
         assert list(parts.values()) == [2.0, 3.5, 2.0, 1.0, 0.25, 1.25]
+        assert list(breakdown.split(seconds, 1.0, 2.0).values()) == [3.0, 2.5, 2.0, 1.0, 0.25, 1.25]
 
     def test_a_product_cannot_take_longer_than_the_steps(self) -> None:
         seconds = {"whole": 5.0, "input": 0.0, "steps": 5.0, "recurrent": 0.0, "weights": 0.0, "packing": 0.0}
-        assert breakdown.split(seconds, 6.0)["activations"] == 0
+        parts = breakdown.split(seconds, 2.0, 8.0)
+        assert (parts["input product"], parts["recurrent product"], parts["activations"]) == (1.0, 4.0, 0.0)
 
     @pytest.mark.usefixtures("compiler")
     @pytest.mark.parametrize("cell", GATES)
@@ -140,6 +142,9 @@ class TestBreakdown:
             clocks.reset()
             found = gradients()
             seconds = clocks.read()
+            clocks.reset(products_alone=True)
+            gradients()
+            assert clocks.read()["joined"] > seconds.pop("joined") == 0
             with pytest.raises(probe.Unavailable), probe.clocks("float32"):
                 pass
         for one, other in zip(expected, found, strict=True):

@@ -29,6 +29,12 @@ cdef extern from "fastrnn.h" nogil:
         FR_NUMBERS
         FR_DROP_TILE
 
+    ctypedef struct fr_joined:
+        const void **a
+        Py_ssize_t length
+        const void *b
+        Py_ssize_t b_panel
+
     ctypedef struct fr_product:
         Py_ssize_t rows, p0, p1
         int gates
@@ -45,6 +51,7 @@ cdef extern from "fastrnn.h" nogil:
         const void *after
         void *scratch
         bint rounded
+        const fr_joined *joined
 
     ctypedef struct fr_outer_part:
         const void **a
@@ -152,6 +159,7 @@ cdef extern from "fastrnn.h" nogil:
         Py_ssize_t vector, itemsize
         const fr_cell **cells
         void (*product)(const fr_product *) noexcept nogil
+        int (*joins)(int gates, Py_ssize_t k) noexcept nogil
         void (*outer)(const fr_outer *) noexcept nogil
         void (*pack)(void *, const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, int, const int *,
                      Py_ssize_t, Py_ssize_t) noexcept nogil

@@ -105,6 +105,7 @@ cdef void product_team(void *context, int member, int members) noexcept nogil:
     d.after = NULL
     d.scratch = NULL
     d.rounded = False
+    d.joined = NULL
     d.columns = q.N
     while i < end:
         d.rows = min(block, end - i)

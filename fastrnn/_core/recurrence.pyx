@@ -7,8 +7,9 @@ Design
 * A `Walk` is everything a team needs for one pass over a sequence. Its members carry blocks of batch rows through the
   steps, in turns of some steps each, or, when rows are few or the recurrent weights outgrow the second-level cache,
   all rows, each through its share of the hidden units (one barrier a step), and what another has not begun of its own.
-* A member goes forward in chunks of steps: it projects the input of a chunk, whose pre-activations stay in its cache,
-  then walks it. Inference needs no buffer of all steps; training projects straight to where the gates are kept.
+* Forward, a step multiplies x and h in one product, where that pays. Else a member goes in chunks of steps: it projects
+  the input of a chunk, whose pre-activations stay in its cache, then walks it. Inference needs no buffer of all steps;
+  training projects straight to where the gates are kept.
 * Rows reach the kernels as lists of pointers, so strides, either direction of time and ragged lengths cost nothing
   inside them. Ragged rows are walked longest first: those that still run are always the first `n`.
 * State buffers, gates and cell states belong to batch rows, never to threads: any team may continue where another
@@ -31,8 +32,8 @@ from libc.string cimport memcpy, memset
 from fastrnn._core.isa cimport kernels
 from fastrnn._core.kernels cimport (
     FR_AHEAD, FR_GRU, FR_LINEAR, FR_LSTM, FR_OUTER_PADDING, FR_OUTER_ROWS, FR_RELU, FR_SIMPLE_RNN, FR_TANH, fr_ahead,
-    fr_barrier, fr_barrier_wait, fr_cell, fr_end_turn, fr_give, fr_kernels, fr_outer, fr_prefetch, fr_product,
-    fr_share, fr_step, fr_take_items, fr_take_panels, fr_take_turn, fr_turn, fr_turns,
+    fr_barrier, fr_barrier_wait, fr_cell, fr_end_turn, fr_give, fr_joined, fr_kernels, fr_outer, fr_prefetch,
+    fr_product, fr_share, fr_step, fr_take_items, fr_take_panels, fr_take_turn, fr_turn, fr_turns,
 )
 from fastrnn._core.memory cimport Memory, empty
 from fastrnn._core.threads cimport call_member, run_helped, run_team, team_body
@@ -57,11 +58,16 @@ ctypedef void *row_out
 
 # A chunk is so many rows that one read of W serves them, or as many as the first-level cache holds pre-activations of
 # (128 rows took 0.96 to 1.04 of the time of layers of 200 to 1024 units, 256 rows 0.98 to 1.12).
-# No chunks, but x and h in one product, spare the pre-activations a way out of the registers and back: 2 to 5 % faster
-# with 32 and 128 units, 5 to 13 % slower forward with 256 and 300.
 cdef enum:
     CHUNK_ROWS = 48
     CHUNK_BYTES = 12 * 1024
+# The kernels know for which sizes a step's product is better joined; but of one row or two the chunk's product is the
+# faster, unless there is no other step or next to no input, and weights beyond this are read from memory: by a product
+# of 1024 units and 8 or 12 rows in 1.1 of the time.
+cdef enum:
+    JOINED_ROWS = 3
+    JOINED_INPUTS = 4
+    JOINED_WEIGHTS = 16 * 1024 * 1024
 # Weights of fewer bytes stay in a second-level cache: rows are then walked in blocks of BLOCK_ROWS, whose gates and
 # states stay in the first-level cache from one step to the next.
 cdef enum:
@@ -159,6 +165,7 @@ cdef struct Walk:
     Py_ssize_t first            # the piece being done: walked steps, or points, [first, last)
     Py_ssize_t last
     Py_ssize_t chunk            # steps projected at a time
+    bint joined                 # no chunk is: a step multiplies x and h in one product
     int blocks                  # of batch rows
     Py_ssize_t turn             # steps a member walks with one of them before it looks which is next
     fr_turns *turns
@@ -418,6 +425,7 @@ cdef fr_product projection(const Walk *w, Py_ssize_t p0, Py_ssize_t p1, row_in *
     project.after = NULL
     project.scratch = scratch
     project.rounded = False
+    project.joined = NULL
     return project
 
 
@@ -481,6 +489,7 @@ cdef void forward_block(Walk *w, Member m, Py_ssize_t begin, Py_ssize_t end) noe
     cdef char *source
     cdef fr_product project
     cdef fr_step step
+    cdef fr_joined of_h
     for i in range(3):
         ahead_rows[i] = take_list(&m, m.count)
     h_rows[0] = take_list(&m, m.count)
@@ -496,6 +505,10 @@ cdef void forward_block(Walk *w, Member m, Py_ssize_t begin, Py_ssize_t end) noe
     step.product.b_panel = packed_rows(w, w.H) * cell.gates * vector
     step.product.c_first = cell.recurrent_first * vector
     step.product.seed = NULL
+    if w.joined:
+        of_h.length, of_h.b, of_h.b_panel = w.H, w.R, step.product.b_panel
+        step.product = project
+        step.product.joined = &of_h
     step.units = w.H
     step.activation = w.activation
     step.training = w.training
@@ -525,12 +538,12 @@ cdef void forward_block(Walk *w, Member m, Py_ssize_t begin, Py_ssize_t end) noe
                 gate_rows[points] = w.gates.data + (t if w.training else s) * w.gates.step + b * w.gates.row
                 points += 1
         project.rows = points
-        while take_panels(w, &m, &project):
+        while not w.joined and take_panels(w, &m, &project):
             if w.table == NULL:
                 project_rows(w, &project)
             else:
                 copy_slots(w, project.p0, project.p1, cell.recurrent_first, <row_in *> x_rows, NULL, gate_rows, points)
-        if w.grain > 0:  # another may have projected what is mine
+        if not w.joined and w.grain > 0:  # another may have projected what is mine
             meet(w, &m)
         # walk it
         points = 0
@@ -551,7 +564,8 @@ cdef void forward_block(Walk *w, Member m, Py_ssize_t begin, Py_ssize_t end) noe
             step.rows = n
             step.product.rows = n
             step.product.from_end = walked & 1
-            step.product.a = <row_in *> h_rows[walked & 1]
+            of_h.a = <row_in *> h_rows[walked & 1]
+            step.product.a = <row_in *> x_rows + points if w.joined else of_h.a
             step.product.c = step.gates = gate_rows + points
             if w.table != NULL:  # the recurrent product begins with what the table's row projects to
                 step.product.seeds = <row_in *> x_rows + points
@@ -644,6 +658,7 @@ cdef void bptt_block(Walk *w, Member m, Py_ssize_t end, Py_ssize_t begin) noexce
     step.product.after = NULL
     step.product.scratch = m.rounded
     step.product.rounded = False
+    step.product.joined = NULL
     step.units = w.H
     step.activation = w.activation
     step.training = 1
@@ -810,6 +825,7 @@ cdef fr_product dx_product(const Walk *w, row_out *gate_rows, row_out *dx_rows, 
     d.after = NULL
     d.scratch = scratch
     d.rounded = False
+    d.joined = NULL
     return d
 
 
@@ -1323,6 +1339,11 @@ cdef class Recurrence:
         rows = max(1, (w.B + w.blocks - 1) // w.blocks)
         w.chunk = max(CHUNK_ROWS, CHUNK_BYTES // max(1, self.gate_bytes)) // rows
         w.chunk = max(1, min(w.chunk, w.T))
+        w.joined = (w.table == NULL and not w.bfloat16 and w.kernels.joins(w.cell.gates, w.I + w.H)
+                    and (rows >= JOINED_ROWS or w.T == 1 or w.I <= JOINED_INPUTS)
+                    and (rows >= CHUNK_ROWS or self.padded(w.I + w.H) <= JOINED_WEIGHTS))
+        if w.joined:
+            w.chunk = 1
         w.sum_steps = max(1, SUM_POINTS // rows) if sum_blocks > 0 else 0
         grain = max(w.chunk, w.sum_steps)
         w.turn = (w.turn + grain - 1) // grain * grain
@@ -1370,11 +1391,11 @@ cdef class Recurrence:
         h0 = states[0]
         self.walk(&w, T, B, reverse)
         w.training = training
+        w.table = self.projected.data if of_table else NULL
         piece = self.plan(&w, memory, lengths, threads, TEAM)
         self.reserve_states(memory, B)
         w.h, w.c = memory.states.data, memory.states.data + 2 * B * state
         w.x, w.y = as_steps(x, time_major), as_steps(y, time_major)
-        w.table = self.projected.data if of_table else NULL
         if training:
             self.keep_points(&w, memory)
         else:
