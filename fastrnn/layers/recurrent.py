@@ -304,7 +304,7 @@ class Recurrent(Layer):
         tapes: list[Tape] = []  # in the order of the walk: level by level, forward before backward
         drops: list[np.ndarray] = []  # the dropout's masks (B, 1, I) of each level's input, if there is dropout
         ends: tuple[np.ndarray, ...] = ()
-        parts, threads = self._state_parts, self.threads
+        parts, threads, begin = self._state_parts, self.threads, 0
         for number, directions in enumerate(self.levels):
             if training and self.dropout:  # one mask a sequence
                 drops.append(self._drops.draw((batch, 1, x.shape[2]), self.dropout, self.dtype, number))
@@ -316,7 +316,8 @@ class Recurrent(Layer):
                 own = sequence
                 if sequence is not None and direction.columns is not None:
                     own = sequence[:, :, direction.columns]
-                recurrence, state = direction.load(threads), states[len(ends) : len(ends) + parts]
+                recurrence, state = direction.load(threads), states[begin : begin + parts]
+                begin += parts
                 if table is not None:
                     direction.load_table(table, threads)
                 end, tape = recurrence.forward(
