@@ -52,7 +52,7 @@ typedef struct {
     void *scratch; /* b is bfloat16: fr_kernels.bfloat16_room for the rows of a, rounded to it; NULL: b is reals */
     int rounded;   /* they are there already, from a product of the same a */
     /* a step's product of x, which is `a`, and of h, or NULL: each reaches its own of a gate row's slots, all of which
-     * are begun by the seed and left aside for the cell. Only of weights as reals. */
+     * are begun by the seed and left aside for the cell. Of bfloat16 the scratch has room for the rows of both. */
     const fr_joined *joined;
 } fr_product;
 
@@ -211,7 +211,8 @@ typedef struct {
     ptrdiff_t vector, itemsize; /* V, bytes of a real */
     const fr_cell *cells[FR_CELLS];
     void (*product)(const fr_product *);
-    int (*joins)(int gates, ptrdiff_t k); /* is a step's product better joined, with so many k of x and h? */
+    /* is a step's product, with so many k of x and h together, better joined? */
+    int (*joins)(int gates, ptrdiff_t k, int bfloat16);
     void (*outer)(const fr_outer *);
     /* (K, G.H) row-major, rows ld apart -> panels [p0, p1) of a packed (P, K, G, V) */
     void (*pack)(void *packed, const void *w, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, int G, const int *order,

@@ -63,10 +63,10 @@ INLINE int joined_slots(int gates) { return gates == 3 ? 4 : gates; }
  * 9 % slower); 3 x 4 with two of the vectors read again for each row, as operands in memory, gained nothing. */
 #define BY_VECTOR(R, N) (REGISTERS == 16 && (R) < (N))
 
-/* so many k, added to a tile of SLOTS vectors a panel, of which the weights reach G from FIRST on; with each it asks for
- * one more line from `ahead` on */
-INLINE void tile_run(const int R, const int G, const int PANELS, const int SLOTS, const int FIRST, const real *const *a,
-                     ptrdiff_t length, const real *b, ptrdiff_t panel_size, const char *ahead,
+/* so many k, or PAIRS of them, added to a tile of SLOTS vectors a panel, of which the weights reach G from FIRST on;
+ * with each it asks for one more line from `ahead` on */
+INLINE void tile_run(const int PAIRS, const int R, const int G, const int PANELS, const int SLOTS, const int FIRST,
+                     const real *const *a, ptrdiff_t length, const real *b, ptrdiff_t panel_size, const char *ahead,
                      vec acc[MAX_ROWS][MAX_VECTORS])
 {
     const int N = G * PANELS;
@@ -87,7 +87,7 @@ INLINE void tile_run(const int R, const int G, const int PANELS, const int SLOTS
                 x[r] = all(a[r][k]);
                 EACH(v, N) {
                     const int to = v / G * SLOTS + FIRST + v % G;
-                    acc[r][to] = fma_(x[r], w[v], acc[r][to]);
+                    acc[r][to] = PAIRS ? dot_pairs(x[r], w[v], acc[r][to]) : fma_(x[r], w[v], acc[r][to]);
                 }
             }
         }
@@ -169,7 +169,7 @@ INLINE void product_tile(const int PAIRS, const int R, const int G, const int PA
             b += G * V;
         }
         if (!PAIRS) {
-            tile_run(R, G, PANELS, G, 0, a, length, b, panel_size, ahead, acc);
+            tile_run(0, R, G, PANELS, G, 0, a, length, b, panel_size, ahead, acc);
             b += length * G * V;
             ahead += length * LINE;
         }
@@ -191,14 +191,15 @@ INLINE void product_tile(const int PAIRS, const int R, const int G, const int PA
 }
 
 /* one tile of a joined product; of the panel `ahead` it asks for a part */
-INLINE void joined_tile(const int R, const int G, const int PANELS, const fr_product *d, ptrdiff_t r0, ptrdiff_t p,
-                        ptrdiff_t ahead, ptrdiff_t part, real *sums)
+INLINE void joined_tile(const int PAIRS, const int R, const int G, const int PANELS, const fr_product *d, ptrdiff_t r0,
+                        ptrdiff_t p, ptrdiff_t ahead, ptrdiff_t part, real *sums)
 {
-    const int S = joined_slots(G), N = S * PANELS;
+    const int S = joined_slots(G), N = S * PANELS, RUN = PAIRS ? PAIR : 1;
+    const ptrdiff_t x_length = (d->length + RUN - 1) / RUN, h_length = (d->joined->length + RUN - 1) / RUN;
     const fr_joined *j = d->joined;
     const real *seed = (const real *)d->seed + p * S * V, *x_b = d->b, *h_b = j->b, *x[MAX_ROWS], *h[MAX_ROWS];
-    const char *x_ahead = (const char *)(x_b + ahead * d->b_panel) + part * d->length * LINE;
-    const char *h_ahead = (const char *)(h_b + ahead * j->b_panel) + part * j->length * LINE;
+    const char *x_ahead = (const char *)(x_b + ahead * d->b_panel) + part * x_length * LINE;
+    const char *h_ahead = (const char *)(h_b + ahead * j->b_panel) + part * h_length * LINE;
     vec acc[MAX_ROWS][MAX_VECTORS];
 
     EACH(r, R) {
@@ -206,16 +207,16 @@ INLINE void joined_tile(const int R, const int G, const int PANELS, const fr_pro
         h[r] = j->a[r0 + r];
         EACH(v, N) acc[r][v] = load(seed + v * V);
     }
-    tile_run(R, G, PANELS, S, 0, x, d->length, x_b + p * d->b_panel, d->b_panel, x_ahead, acc);
-    tile_run(R, G, PANELS, S, S - G, h, j->length, h_b + p * j->b_panel, j->b_panel, h_ahead, acc);
+    tile_run(PAIRS, R, G, PANELS, S, 0, x, x_length, x_b + p * d->b_panel, d->b_panel, x_ahead, acc);
+    tile_run(PAIRS, R, G, PANELS, S, S - G, h, h_length, h_b + p * j->b_panel, j->b_panel, h_ahead, acc);
     EACH(r, R) {
         EACH(v, N) store(sums + r * SUMS_ROW + v * V, acc[r][v]);
     }
 }
 
-/* Weight gradients of operands in bfloat16: two k to a lane where multiply-adds take them so and gain by it, else one
- * as a float. */
-enum { OUTER_DOTS = DOTS && !TILES };
+/* Joined products, and weight gradients, of operands in bfloat16: two k to a lane where multiply-adds take them so and
+ * gain by it; else weight gradients take one, as a float, and no product is joined. */
+enum { GAINING_DOTS = DOTS && !TILES };
 
 /* one tile of a weight gradient: R rows of c, from blocks of k rows, or PAIRS of them, a_row and b_row apart */
 INLINE void outer_tile(const int PAIRS, const int R, const int G, const int PANELS, ptrdiff_t k, const real *a,
@@ -284,7 +285,13 @@ typedef void (*outer_fn)(ptrdiff_t, const real *, ptrdiff_t, const real *, ptrdi
     static void joined_##R##_##G##_##PANELS(const fr_product *d, ptrdiff_t r0, ptrdiff_t p, ptrdiff_t ahead, \
                                             ptrdiff_t part, real *sums) \
     { \
-        if (R <= tile_rows(joined_slots(G) * PANELS)) joined_tile(R, G, PANELS, d, r0, p, ahead, part, sums); \
+        if (R <= tile_rows(joined_slots(G) * PANELS)) joined_tile(0, R, G, PANELS, d, r0, p, ahead, part, sums); \
+    } \
+    static void joined_pairs_##R##_##G##_##PANELS(const fr_product *d, ptrdiff_t r0, ptrdiff_t p, ptrdiff_t ahead, \
+                                                  ptrdiff_t part, real *sums) \
+    { \
+        if (GAINING_DOTS && R <= tile_rows(joined_slots(G) * PANELS)) \
+            joined_tile(1, R, G, PANELS, d, r0, p, ahead, part, sums); \
     } \
     static void outer_##R##_##G##_##PANELS(ptrdiff_t k, const real *a, ptrdiff_t a_row, const real *b, \
                                            ptrdiff_t b_row, real *c, ptrdiff_t c_panel, int first) \
@@ -294,7 +301,7 @@ typedef void (*outer_fn)(ptrdiff_t, const real *, ptrdiff_t, const real *, ptrdi
     static void outer_pairs_##R##_##G##_##PANELS(ptrdiff_t k, const real *a, ptrdiff_t a_row, const real *b, \
                                                  ptrdiff_t b_row, real *c, ptrdiff_t c_panel, int first) \
     { \
-        if (OUTER_DOTS && R <= tile_rows(G * PANELS)) \
+        if (GAINING_DOTS && R <= tile_rows(G * PANELS)) \
             outer_tile(1, R, G, PANELS, k, a, a_row, b, b_row, c, c_panel, first); \
     }
 EACH_SHAPE(DEFINE)
@@ -309,6 +316,9 @@ static const product_fn pair_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS +
 #define ENTRY(R, G, PANELS) [G][PANELS][R] = joined_##R##_##G##_##PANELS,
 static const joined_fn joined_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS + 1] = {EACH_SHAPE(ENTRY)};
 #undef ENTRY
+#define ENTRY(R, G, PANELS) [G][PANELS][R] = joined_pairs_##R##_##G##_##PANELS,
+static const joined_fn joined_pair_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS + 1] = {EACH_SHAPE(ENTRY)};
+#undef ENTRY
 #define ENTRY(R, G, PANELS) [G][PANELS][R] = outer_##R##_##G##_##PANELS,
 static const outer_fn outer_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS + 1] = {EACH_SHAPE(ENTRY)};
 #undef ENTRY
@@ -316,9 +326,9 @@ static const outer_fn outer_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS + 
 static const outer_fn outer_pair_tiles[FR_MAX_GATES + 1][MAX_VECTORS + 1][MAX_ROWS + 1] = {EACH_SHAPE(ENTRY)};
 #undef ENTRY
 
-/* Panels of one tile for `rows` rows when `left` panels are left, of each of which it has as many vectors as `slots`: as
- * many as the registers take; with AVX2 two that 4 to 6 rows read once, not four that they read twice (6 rows, 4 MB of
- * weights: 19 % faster; SSE2, 5 rows: 5 % slower). */
+/* Panels of one tile for `rows` rows when `left` panels are left, of each of which it has as many vectors as `slots`:
+ * as many as the registers take; with AVX2 two that 4 to 6 rows read once, not four that they read twice (6 rows, 4 MB
+ * of weights: 19 % faster; SSE2, 5 rows: 5 % slower). */
 static int tile_panels(int gates, int slots, ptrdiff_t rows, ptrdiff_t left)
 {
     const int once = REGISTERS == 16 && VECTOR_BYTES == 32 && rows <= tile_rows(2);
@@ -432,29 +442,43 @@ INLINE void tiled_walk(const fr_product *d, finish_fn finish, const int aside, c
 /* Is a step's one product of x and h, of so many k together, the better, or are chunks of x projected beforehand, whose
  * pre-activations take a way out of the registers and back?
  * On Zen 4 one product takes, forward, 0.87 to 0.92 of the time of layers of 32 units, 0.94 of 128, 0.93 to 1.0 of 200
- * to 1024; with AVX2 0.86 to 0.96, once 1.01; in float64 0.86 to 1.0; with SSE2 1.0 to 1.06. With 16 registers a GRU's
- * tile is one row shorter: 0.9 to 1.02 where its panels stay in the first level, 1.17 with 256 units. A Xeon of the
- * fifth generation, which multiplies twice as fast but does not read the second level so, took 0.95 to 0.98 with 32 and
- * 128 units, 1.05 to 1.13 with 256 and 300; by default it does not run the ISA that multiplies pairs of bfloat16. */
-static int joins(int gates, ptrdiff_t k)
+ * to 1024; in bfloat16 0.85 to 0.97; with AVX2 0.86 to 0.96, once 1.01; in float64 0.86 to 1.0; with SSE2 1.0 to 1.06.
+ * With 16 registers a GRU's tile is one row shorter: 0.9 to 1.02 where its panels stay in the first level, 1.17 with
+ * 256 units. A Xeon of the fifth generation, which multiplies twice as fast but does not read the second level so, took
+ * 0.95 to 0.98 with 32 and 128 units, 1.05 to 1.13 with 256 and 300; by default it does not run the ISA that multiplies
+ * pairs of bfloat16. */
+static int joins(int gates, ptrdiff_t k, int bfloat16)
 {
     const ptrdiff_t bytes = k * gates * tile_panels(gates, joined_slots(gates), MAX_ROWS, MAX_VECTORS) * VECTOR_BYTES;
+    if (bfloat16) return GAINING_DOTS;
     if (joined_slots(gates) > gates && REGISTERS == 16) return bytes <= 16 * 1024;
     if (REGISTERS == 16) return VECTOR_BYTES > 16;
-    return OUTER_DOTS || bytes <= 64 * 1024;
+    return GAINING_DOTS || bytes <= 64 * 1024;
 }
 
 /* All tiles of a joined product. Panels are not cut into stretches: a tile reads them from the second level as fast as
  * it multiplies; but the first tiles ask for the panels that come next. */
 INLINE void joined_walk(const fr_product *d, finish_fn finish, const fr_step *step)
 {
-    const int slots = joined_slots(d->gates);
+    const int slots = joined_slots(d->gates), pairs = GAINING_DOTS && d->scratch;
     const ptrdiff_t parts = (d->gates * (ptrdiff_t)sizeof(vec) + LINE - 1) / LINE;
     real sums[MAX_ROWS * SUMS_ROW] __attribute__((aligned(LINE)));
+    fr_product of_x, of_h = *d;
+    fr_joined joined = *d->joined;
+    if (pairs) { /* a scratch for the rows of each */
+        of_h.a = joined.a;
+        of_h.length = joined.length;
+        of_h.scratch = (char *)d->scratch + bfloat16_room(d->rows, d->length);
+        joined.a = with_rounded_rows(&of_h).a;
+        of_x = with_rounded_rows(d);
+        of_x.joined = &joined;
+        d = &of_x;
+    }
     for (ptrdiff_t left = d->p1 - d->p0, panels; left > 0; left -= panels) {
         panels = tile_panels(d->gates, slots, d->rows, left);
         const ptrdiff_t p = d->from_end ? d->p0 + left - panels : d->p1 - left;
         const ptrdiff_t most = tile_rows(slots * (int)panels), tiles = (d->rows + most - 1) / most;
+        const joined_fn *tile = (pairs ? joined_pair_tiles : joined_tiles)[d->gates][panels];
         ptrdiff_t ahead = p, last = p, part = 0; /* itself is there already */
         if (left > panels)
             ahead = d->from_end ? p - panels : p + panels, last = ahead + panels;
@@ -462,7 +486,7 @@ INLINE void joined_walk(const fr_product *d, finish_fn finish, const fr_step *st
             ahead = ((const real *)d->after - (const real *)d->b) / d->b_panel, last = ahead + panels;
         for (ptrdiff_t t = 0, r = 0, rows; t < tiles; t++, r += rows) {
             rows = (d->rows - r) / (tiles - t);
-            joined_tiles[d->gates][panels][rows](d, r, p, ahead < last ? ahead : p, part, sums);
+            tile[rows](d, r, p, ahead < last ? ahead : p, part, sums);
             if (++part == parts) part = 0, ahead++;
             if (finish) {
                 ask_ahead(step, r, r + rows, p, p + panels);
@@ -531,9 +555,9 @@ INLINE void product_walk(const fr_product *d, finish_fn finish, const int aside,
 static void product(const fr_product *d) { product_walk(d, NULL, 0, NULL); }
 
 /* what tiles read of one k, or of two of them */
-enum { OUTER_RUN = OUTER_DOTS ? PAIR : 1 };
+enum { OUTER_RUN = GAINING_DOTS ? PAIR : 1 };
 INLINE vec outer_operand(const int ROUND, const vec *x)
-{ return !ROUND ? x[0] : OUTER_DOTS ? rounded_pair(x[0], x[1]) : round_bfloat16(x[0]); }
+{ return !ROUND ? x[0] : GAINING_DOTS ? rounded_pair(x[0], x[1]) : round_bfloat16(x[0]); }
 
 /* rows [k0, k0 + k) of the panels [p, p + panels) of b, N vectors of each side by side, added to their sums; `next` are
  * the rows that will be packed after them, from panel next_p on */

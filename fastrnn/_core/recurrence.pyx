@@ -564,8 +564,9 @@ cdef void forward_block(Walk *w, Member m, Py_ssize_t begin, Py_ssize_t end) noe
             step.rows = n
             step.product.rows = n
             step.product.from_end = walked & 1
-            of_h.a = <row_in *> h_rows[walked & 1]
-            step.product.a = <row_in *> x_rows + points if w.joined else of_h.a
+            step.product.a = of_h.a = <row_in *> h_rows[walked & 1]
+            if w.joined:
+                step.product.a = <row_in *> x_rows + points
             step.product.c = step.gates = gate_rows + points
             if w.table != NULL:  # the recurrent product begins with what the table's row projects to
                 step.product.seeds = <row_in *> x_rows + points
@@ -1285,10 +1286,14 @@ cdef class Recurrence:
         w.bfloat16 = self.bfloat16
         w.W, w.R, w.bias = self.W, self.R, self.bias
 
-    cdef reserve_rounded(self, Walk *w, Memory memory, Py_ssize_t rows, Py_ssize_t K, int threads):
-        """Room for each of a team to round so many rows of K reals."""
+    cdef reserve_rounded(self, Walk *w, Memory memory, Py_ssize_t rows, Py_ssize_t K, int threads, Py_ssize_t h_rows=0):
+        """Room for each of a team to round so many rows of K reals, and beside them so many of h."""
+        cdef Py_ssize_t room
         if self.bfloat16:
-            w.rounded_bytes = max(w.rounded_bytes, self.kernels.bfloat16_room(rows, K))
+            room = self.kernels.bfloat16_room(rows, K)
+            if h_rows > 0:
+                room += self.kernels.bfloat16_room(h_rows, self.units)
+            w.rounded_bytes = max(w.rounded_bytes, room)
             w.rounded = memory.reserve(<double> threads * w.rounded_bytes)
 
     cdef double cost(self, Py_ssize_t T, Py_ssize_t B) noexcept:
@@ -1339,7 +1344,7 @@ cdef class Recurrence:
         rows = max(1, (w.B + w.blocks - 1) // w.blocks)
         w.chunk = max(CHUNK_ROWS, CHUNK_BYTES // max(1, self.gate_bytes)) // rows
         w.chunk = max(1, min(w.chunk, w.T))
-        w.joined = (w.table == NULL and not w.bfloat16 and w.kernels.joins(w.cell.gates, w.I + w.H)
+        w.joined = (w.table == NULL and w.kernels.joins(w.cell.gates, w.I + w.H, w.bfloat16)
                     and (rows >= JOINED_ROWS or w.T == 1 or w.I <= JOINED_INPUTS)
                     and (rows >= CHUNK_ROWS or self.padded(w.I + w.H) <= JOINED_WEIGHTS))
         if w.joined:
@@ -1347,7 +1352,7 @@ cdef class Recurrence:
         w.sum_steps = max(1, SUM_POINTS // rows) if sum_blocks > 0 else 0
         grain = max(w.chunk, w.sum_steps)
         w.turn = (w.turn + grain - 1) // grain * grain
-        self.reserve_rounded(w, memory.rounded, rows * w.chunk, w.I, threads)
+        self.reserve_rounded(w, memory.rounded, rows * w.chunk, w.I, threads, rows if w.joined else 0)
         self.reserve_rounded(w, memory.rounded, rows, w.H, threads)
         w.list_bytes = sizeof(void *) * (w.B * (2 * w.chunk + 14) + 4 * rows * w.sum_steps)
         room = (members * w.list_bytes + 2 * w.B * sizeof(Py_ssize_t) + sizeof(fr_barrier) + sizeof(fr_turns)
