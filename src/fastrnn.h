@@ -212,7 +212,7 @@ typedef struct {
     const fr_cell *cells[FR_CELLS];
     void (*product)(const fr_product *);
     /* is a step's product, with so many k of x and h together, better joined? */
-    int (*joins)(int gates, ptrdiff_t k, int bfloat16);
+    int (*joins)(const fr_cell *, ptrdiff_t k, int bfloat16);
     void (*outer)(const fr_outer *);
     /* (K, G.H) row-major, rows ld apart -> panels [p0, p1) of a packed (P, K, G, V) */
     void (*pack)(void *packed, const void *w, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, int G, const int *order,

@@ -447,11 +447,13 @@ INLINE void tiled_walk(const fr_product *d, finish_fn finish, const int aside, c
  * 256 units. A Xeon of the fifth generation, which multiplies twice as fast but does not read the second level so, took
  * 0.95 to 0.98 with 32 and 128 units, 1.05 to 1.13 with 256 and 300; by default it does not run the ISA that multiplies
  * pairs of bfloat16. */
-static int joins(int gates, ptrdiff_t k, int bfloat16)
+static int joins(const fr_cell *cell, ptrdiff_t k, int bfloat16)
 {
-    const ptrdiff_t bytes = k * gates * tile_panels(gates, joined_slots(gates), MAX_ROWS, MAX_VECTORS) * VECTOR_BYTES;
+    const int gates = cell->gates, slots = joined_slots(gates);
+    const ptrdiff_t bytes = k * gates * tile_panels(gates, slots, MAX_ROWS, MAX_VECTORS) * VECTOR_BYTES;
+    if (cell->slots != slots || cell->input_first != 0 || cell->recurrent_first != slots - gates) return 0;
     if (bfloat16) return GAINING_DOTS;
-    if (joined_slots(gates) > gates && REGISTERS == 16) return bytes <= 16 * 1024;
+    if (slots > gates && REGISTERS == 16) return bytes <= 16 * 1024;
     if (REGISTERS == 16) return VECTOR_BYTES > 16;
     return GAINING_DOTS || bytes <= 64 * 1024;
 }

@@ -159,7 +159,7 @@ cdef extern from "fastrnn.h" nogil:
         Py_ssize_t vector, itemsize
         const fr_cell **cells
         void (*product)(const fr_product *) noexcept nogil
-        int (*joins)(int gates, Py_ssize_t k, int bfloat16) noexcept nogil
+        int (*joins)(const fr_cell *, Py_ssize_t k, int bfloat16) noexcept nogil
         void (*outer)(const fr_outer *) noexcept nogil
         void (*pack)(void *, const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, int, const int *,
                      Py_ssize_t, Py_ssize_t) noexcept nogil

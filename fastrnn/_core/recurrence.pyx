@@ -1344,7 +1344,7 @@ cdef class Recurrence:
         rows = max(1, (w.B + w.blocks - 1) // w.blocks)
         w.chunk = max(CHUNK_ROWS, CHUNK_BYTES // max(1, self.gate_bytes)) // rows
         w.chunk = max(1, min(w.chunk, w.T))
-        w.joined = (w.table == NULL and w.kernels.joins(w.cell.gates, w.I + w.H, w.bfloat16)
+        w.joined = (w.table == NULL and w.kernels.joins(w.cell, w.I + w.H, w.bfloat16)
                     and (rows >= JOINED_ROWS or w.T == 1 or w.I <= JOINED_INPUTS)
                     and (rows >= CHUNK_ROWS or self.padded(w.I + w.H) <= JOINED_WEIGHTS))
         if w.joined:
