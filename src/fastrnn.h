@@ -50,9 +50,10 @@ typedef struct {
     int from_end;             /* the last panels first: of b, what the product before has left in cache */
     const void *after;        /* what is read after the last panel, or NULL */
     void *scratch; /* b is bfloat16: fr_kernels.bfloat16_room for the rows of a, rounded to it; NULL: b is reals */
-    int rounded;   /* they are there already, from a product of the same a */
-    /* a step's product of x, which is `a`, and of h, or NULL: each reaches its own of a gate row's slots, all of which
-     * are begun by the seed and left aside for the cell. Of bfloat16 the scratch has room for the rows of both. */
+    int rounded;   /* they are there already, from a product of the same rows */
+    /* A step's product of x, which is `a`, of one run, and of h, or NULL: each reaches its own of a gate row's slots,
+     * all of which begin with the seed and are handed to the cell; c is left alone. Of bfloat16 the scratch has room
+     * for the rows of x and beside it for those of h. */
     const fr_joined *joined;
 } fr_product;
 
@@ -93,8 +94,8 @@ typedef struct {
 enum { FR_AHEAD = 4 };
 
 /* One step of one cell for the rows [0, rows).
- * forward:  product.a is h_{t-1}, product.c the gate rows, which x.W + b is in unless the product has seeds of its own
- *           or is joined.
+ * forward:  product.a is h_{t-1} and product.c the gate rows, which x.W + b is in unless the product has seeds of its
+ *           own; or product.a is x_t and product.joined->a is h_{t-1}.
  * backward: product.a is dG of the step that followed, product.c the rows dh (carry in, carry out); only the first
  *           product.rows rows have such a step.
  * What later variants need finds its place here: peepholes, zoneout and recurrent-dropout masks and per-step masks are
@@ -108,7 +109,7 @@ typedef struct {
     void *const *gates;        /* (P, S, V): forward keeps the activations when training; backward overwrites with dG */
     const void *const *c_prev; /* LSTM: c_{t-1}, padded */
     void *const *c;            /* LSTM: c_t, padded */
-    void *const *h_next;       /* forward: h_t, padded: the next step's product.a */
+    void *const *h_next;       /* forward: h_t, padded: the next step's h_{t-1} */
     void *const *y;            /* forward: h_t, H reals, or NULL */
     const void *const *dy;     /* backward: H reals, or NULL */
     const void *const *h, *const *h_prev; /* backward: h_t and h_{t-1}, H reals */

@@ -26,6 +26,8 @@ SIZES = {
     "chunked": {"T": 130, "B": 37, "I": 70, "H": 130},
     "panels-of-teammates": {"T": 6, "B": 13, "I": 24, "H": 740},
     "panels-of-teammates-two-rows": {"T": 3, "B": 2, "I": 8, "H": 1040},
+    "panels-of-teammates-no-inputs": {"T": 3, "B": 13, "I": 0, "H": 740},
+    "summed-by-blocks-of-few-units": {"T": 400, "B": 50, "I": 2, "H": 2},
     "summed-by-blocks": {"T": 40, "B": 50, "I": 5, "H": 19},
 }
 sizes = pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())

@@ -140,11 +140,21 @@ def test_out_receives_the_output(cell: str, activation: str) -> None:
         np.testing.assert_array_equal(out, wanted[:, t])
         assert (room[:, :10] == 7).all()
         assert (room[:, 27:] == 7).all()
-    stream = layer.stream(3)
-    for t in range(9):  # the output may go where the input came from
-        both = np.ascontiguousarray(x[:, t])
-        stream.step(both, both)
-        np.testing.assert_array_equal(both, wanted[:, t])
+
+
+@cells
+@pytest.mark.parametrize(("units", "streams"), [(17, 3), (300, 1), (300, 13)])
+def test_the_output_may_go_where_the_input_came_from(cell: str, activation: str, units: int, streams: int) -> None:
+    layer = make(cell, units, units, activation=activation)
+    x = sequence(layer, B=streams)
+    wanted = in_steps(layer.stream(streams), x)
+    stream, room = layer.stream(streams), np.empty((streams + 1) * units, np.float32)
+    lower, upper = room[: streams * units].reshape(streams, units), room[-streams * units :].reshape(streams, units)
+    for t in range(9):
+        source, out = ((lower, lower), (lower, upper), (upper, lower))[t % 3]
+        source[...] = x[:, t]
+        stream.step(source, out)
+        np.testing.assert_array_equal(out, wanted[:, t])
 
 
 @cells

@@ -61,9 +61,9 @@ ctypedef void *row_out
 cdef enum:
     CHUNK_ROWS = 48
     CHUNK_BYTES = 12 * 1024
-# The kernels know for which sizes a step's product is better joined; but of one row or two the chunk's product is the
-# faster, unless there is no other step or next to no input, and weights beyond this are read from memory: by a product
-# of 1024 units and 8 or 12 rows in 1.1 of the time.
+# The kernels know for which sizes a step's product is better joined; but for fewer rows than JOINED_ROWS a chunk's
+# product is the faster, unless there is one step or next to no input. Joined, W is read at every step, and weights of
+# more than JOINED_WEIGHTS from memory, which pays for CHUNK_ROWS rows (1024 units: 0.96) and not for 8 or 12 (1.1).
 cdef enum:
     JOINED_ROWS = 3
     JOINED_INPUTS = 4
@@ -1297,7 +1297,7 @@ cdef class Recurrence:
             w.rounded = memory.reserve(<double> threads * w.rounded_bytes)
 
     cdef double cost(self, Py_ssize_t T, Py_ssize_t B) noexcept:
-        """Seconds of one step on one thread, roughly; W is read once for every chunk of steps."""
+        """Seconds of one step on one thread, roughly: as if W were read once for every chunk of steps."""
         cdef double operations = 2.0 * B * self.cell.gates * self.units * (self.inputs + self.units)
         cdef double chunk = max(1, min(T, CHUNK_ROWS // max(1, B)))
         cdef double weights = self.padded(self.units) + self.padded(self.inputs) / chunk
@@ -1350,7 +1350,7 @@ cdef class Recurrence:
         if w.joined:
             w.chunk = 1
         w.sum_steps = max(1, SUM_POINTS // rows) if sum_blocks > 0 else 0
-        grain = max(w.chunk, w.sum_steps)
+        grain = w.sum_steps if sum_blocks > 0 else w.chunk  # of BPTT's turns, on which the bits of the sums depend
         w.turn = (w.turn + grain - 1) // grain * grain
         self.reserve_rounded(w, memory.rounded, rows * w.chunk, w.I, threads, rows if w.joined else 0)
         self.reserve_rounded(w, memory.rounded, rows, w.H, threads)
@@ -1591,6 +1591,13 @@ cdef class Recurrence:
         w.gates.data, w.gates.step, w.gates.row = gates, w.B * self.gate_bytes, self.gate_bytes
 
 
+cdef bint apart(cnp.ndarray a, cnp.ndarray b):
+    """Do two C-contiguous arrays share no byte?"""
+    cdef char *first = <char *> cnp.PyArray_DATA(a)
+    cdef char *second = <char *> cnp.PyArray_DATA(b)
+    return first + cnp.PyArray_NBYTES(a) <= second or second + cnp.PyArray_NBYTES(b) <= first
+
+
 cdef class StepWalk:
     """S independent streams, one step a call: the forward walk of T = 1 whose states stay where they are."""
     cdef Recurrence recurrence
@@ -1650,7 +1657,7 @@ cdef class StepWalk:
         """One step of every stream; see fastrnn.layers.Stream.step."""
         cdef cnp.ndarray source, target
         cdef int axes
-        if not (self.fits(x, self.w.I, False) and (out is None or self.fits(out, self.w.H, True))):
+        if not (self.fits(x, self.w.I, False) and (out is None or self.fits(out, self.w.H, True) and apart(x, out))):
             x, out = validate.step(x, out, self.streams, self.w.I, self.w.H, self.recurrence.dtype)
         source = x
         axes = source.ndim
