@@ -62,8 +62,9 @@ cdef enum:
     CHUNK_ROWS = 48
     CHUNK_BYTES = 12 * 1024
 # The kernels know for which sizes a step's product is better joined; but for fewer rows than JOINED_ROWS a chunk's
-# product is the faster, unless there is one step or next to no input. Joined, W is read at every step, and weights of
-# more than JOINED_WEIGHTS from memory, which pays for CHUNK_ROWS rows (1024 units: 0.96) and not for 8 or 12 (1.1).
+# product is the faster, unless there is one step or next to no input (32 units: 4 rows take 0.85 to 0.9 of the time
+# joined, 2 rows 1.01, one row of one input 0.96). Joined, W is read at every step, and weights of more than
+# JOINED_WEIGHTS from memory, which pays for CHUNK_ROWS rows (1024 units: 0.96 to 0.99) and not for 8 or 12 (1.1).
 cdef enum:
     JOINED_ROWS = 3
     JOINED_INPUTS = 4
@@ -500,15 +501,13 @@ cdef void forward_block(Walk *w, Member m, Py_ssize_t begin, Py_ssize_t end) noe
 
     project = projection(w, m.p0, m.p1, <row_in *> x_rows, gate_rows, m.rounded)
     step.product = project
-    step.product.length = w.H
-    step.product.b = w.R
-    step.product.b_panel = packed_rows(w, w.H) * cell.gates * vector
-    step.product.c_first = cell.recurrent_first * vector
-    step.product.seed = NULL
+    of_h.length, of_h.b, of_h.b_panel = w.H, w.R, packed_rows(w, w.H) * cell.gates * vector
     if w.joined:
-        of_h.length, of_h.b, of_h.b_panel = w.H, w.R, step.product.b_panel
-        step.product = project
         step.product.joined = &of_h
+    else:
+        step.product.length, step.product.b, step.product.b_panel = of_h.length, of_h.b, of_h.b_panel
+        step.product.c_first = cell.recurrent_first * vector
+        step.product.seed = NULL
     step.units = w.H
     step.activation = w.activation
     step.training = w.training
