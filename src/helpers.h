@@ -7,12 +7,12 @@
 #define FASTRNN_HELPERS_H
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 
 #include "barrier.h"
 #include "clock.h"
+#include "cores.h"
 #include "denormals.h"
 
 /* Seconds that a helper looks for work before it sleeps; it is not woken for a call that comes so long after the one
@@ -54,31 +54,6 @@ static inline int fr_take_member(fr_helpers *h)
     return member > 0 ? member : 0;
 }
 
-#ifdef CPU_COUNT /* Linux */
-typedef cpu_set_t fr_cores;
-static inline int fr_core(void) { return sched_getcpu(); }
-static inline void fr_own_cores(fr_cores *own)
-{
-    if (sched_getaffinity(0, sizeof *own, own) != 0) CPU_ZERO(own);
-}
-
-/* Leave the core of the caller for another of one's own. The system puts both on one now and then, where they take
- * turns: in 13 of 60 bursts of steps, 20 ms each, the median step took 34 to 83 us instead of 13; with this in 3. */
-static inline void fr_leave_core(const fr_helpers *h, const fr_cores *own)
-{
-    const int core = atomic_load_explicit(&h->core, memory_order_relaxed);
-    if (core != fr_core() || core < 0 || core >= CPU_SETSIZE) return;
-    fr_cores others = *own;
-    CPU_CLR(core, &others);
-    if (CPU_COUNT(&others) > 0) sched_setaffinity(0, sizeof others, &others);
-}
-#else
-typedef int fr_cores;
-static inline int fr_core(void) { return -1; }
-static inline void fr_own_cores(fr_cores *own) { *own = 0; }
-static inline void fr_leave_core(const fr_helpers *h, const fr_cores *own) { (void)h, (void)own; }
-#endif
-
 static void fr_sleep(fr_helpers *h)
 {
     pthread_mutex_lock(&h->mutex);
@@ -100,7 +75,7 @@ static void *fr_help(void *helpers)
         for (int look = 0; (member = fr_take_member(h)) == 0; look++) {
             if (look % FR_LOOKS == 0) {
                 if (fr_seconds() - since > FR_AWAKE) break;
-                fr_leave_core(h, &own);
+                fr_leave_core(atomic_load_explicit(&h->core, memory_order_relaxed), &own);
             }
             fr_spin(0);
         }

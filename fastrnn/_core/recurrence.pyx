@@ -106,9 +106,11 @@ cdef double RATE = 2e11
 cdef double STREAM = 1e11
 cdef double STREAM_BFLOAT16 = 6e10  # bounded by what makes reals of them: 80 alone, from the second-level cache
 cdef double ACTIVATIONS_RATE = 4e9
-# Seconds, guesses both: a pass shorter than TEAM is not worth a second thread, nor a step shorter than SPLIT for each
-# member a barrier. A piece of a walk ends after PIECE for Ctrl-C.
-cdef double TEAM = 30e-6
+# Seconds: a pass shorter than TEAM is not worth a second thread, nor (a guess) a step shorter than SPLIT for each member
+# a barrier. Two threads' time over one's in 13 shapes of 5 us by these figures (10 to 20 in truth): 0.74 to 1.1 to
+# infer, 0.88 to 1.14 to train; of 10 us: 0.64 to 0.77 and 0.75 to 1.05; but threads that are asleep cost 80 us more.
+# A piece of a walk ends after PIECE for Ctrl-C.
+cdef double TEAM = 10e-6
 cdef double SPLIT = 1e-6
 # A stream's step longer than this pays for helpers. Two threads' time over one's, LSTM: 96 units (3.2 us by the figures
 # above) 0.97, 112 0.81, 128 0.84, 160 0.73, 192 0.65; SimpleRNN: 192 units (3.1) 0.85 to 1.14, 256 0.76, 384 0.69.
@@ -1315,11 +1317,11 @@ cdef class Recurrence:
         cdef double step = self.cost(w.T, w.B)
         cdef Py_ssize_t room, rows, turn, short_turn, grain
         cdef int blocks, members = threads
+        if step * w.T < team:
+            members = 1
         if sum_blocks > 0:
             step *= 3  # products
             members = min(members, sum_blocks)
-        if step * w.T < team:
-            members = 1
         w.by_units = False
         if members > 1 and sum_blocks == 0 and (w.B < 2 * members or self.padded(w.H) > SHARED_WEIGHTS):
             if step >= SPLIT * members and w.P >= members:
@@ -1574,7 +1576,7 @@ cdef class Recurrence:
     cdef products(self, Walk *w, int threads):
         """What the points add to dW, dR and db, and their dX."""
         cdef double point = 2.0 * w.cell.gates * w.H * (w.I + w.H) / RATE
-        w.members = 1 if 2 * w.points * point < TEAM else threads
+        w.members = 1 if w.points * point < TEAM else threads
         w.grain = 0
         if w.dx.data != NULL:
             point += 2.0 * w.cell.gates * w.H * w.I / RATE

@@ -33,6 +33,13 @@ cdef extern from *:
     void run_helpers(team_body body, void *context, int members) noexcept nogil
     void forget_helpers() noexcept nogil
 
+cdef extern from "team.h" nogil:
+    ctypedef struct fr_team:
+        pass
+    void fr_team_call(fr_team *team)
+    void fr_team_join(const fr_team *team, int member)
+    void fr_team_end(fr_team *team, int member, int members)
+
 cdef extern from "denormals.h" nogil:
     unsigned long long fr_flush_denormals()
     void fr_keep_denormals(unsigned long long before)
@@ -53,6 +60,13 @@ cdef void call_member(team_body body, void *context, int member, int members) no
     fr_keep_denormals(before)
 
 
+cdef void call_teammate(fr_team *team, team_body body, void *context, int member, int members) noexcept nogil:
+    """Call body(context, member, members) beside the other members."""
+    fr_team_join(team, member)
+    call_member(body, context, member, members)
+    fr_team_end(team, member, members)
+
+
 cdef void run_team(team_body body, void *context, int members) noexcept nogil:
     """Call body(context, member, members) once for each member, all at the same time.
 
@@ -64,9 +78,11 @@ cdef void run_team(team_body body, void *context, int members) noexcept nogil:
         call_member(body, context, 0, 1)
         return
     used = True
+    cdef fr_team team
+    fr_team_call(&team)
     with parallel(num_threads=members):
         if omp_get_num_threads() == members:
-            call_member(body, context, omp_get_thread_num(), members)
+            call_teammate(&team, body, context, omp_get_thread_num(), members)
         elif omp_get_thread_num() == 0:
             call_member(body, context, 0, 1)
 
