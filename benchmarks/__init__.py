@@ -3,7 +3,7 @@
 shapes.py       the one table of sizes, and how conditions vary it
 bench_*.py      pytest-benchmark suites of fastrnn alone
 peers.py        the table against other libraries; report.py its ratios, geometric means, page and chart
-conditions.py   the same in float64, under AVX2, in stacks, with ragged lengths, with denormals, and the first call
+conditions.py   the same in float64, under AVX2, in stacks, with ragged lengths, denormals or pauses, and first calls
 curves.py       time against T, B, H and threads
 breakdown.py    where fastrnn's time goes, and what a call costs
 memory.py       peak memory against the formulas

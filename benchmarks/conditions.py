@@ -1,8 +1,8 @@
 """The comparison under other conditions, on chosen rows: `python -m benchmarks.conditions`.
 
 Double precision; no instructions beyond AVX2; stacks of both directions; ragged lengths; states that decay to
-denormals; the first call. The first five are runs of peers.py like the main one, with its checks and its rounds; the
-last starts a process for each figure.
+denormals; calls now and then; the first call. All but the last are runs of peers.py like the main one, with its checks
+and its rounds; the last starts a process for each figure.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .tables import figure, paragraph, percent, ratio, table
 TITLE = "Other conditions"
 SECONDS = 3.0  # for the rounds of one row and pass, where nothing else is asked for
 COLD_STARTS = 3
+PAUSE = 0.02  # seconds; OpenMP's threads sleep 5 ms after their last call
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,18 @@ CONDITIONS = (
         ("fastrnn", "torch", "onnxruntime", "openvino", "jax", "numpy"),
         "char",
         vary={"decaying": True},
+        beside=True,
+    ),
+    Condition(
+        "now and then",
+        "Calls now and then",
+        f"""The process sleeps {PAUSE * 1000:.0f} ms before each call, as one that serves requests or blocks of audio
+        does: its threads must be woken and its caches filled again. *Of usual* is a library's time over its own time in
+        quick succession.""",
+        ("stream256", "char", "b1", "ptbS", "midgru"),
+        ("fastrnn", "torch", "onnxruntime", "openvino", "jax", "numpy"),
+        "char",
+        vary={"pause": PAUSE},
         beside=True,
     ),
 )

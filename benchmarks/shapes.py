@@ -23,7 +23,7 @@ class Row:
     `train` is False for the streaming rows (T = 1, state carried from call to call). The conditions of conditions.py
     vary a row: `layers` levels of both directions when `bidirectional`; `ragged` rows of 1 to T valid steps; a
     `decaying` state, which nothing feeds after a tenth of the steps and nobody asks for before the last one, so that
-    states and their gradients fall below the smallest normal number.
+    states and their gradients fall below the smallest normal number; a `pause` of so many seconds before each call.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Row:
     bidirectional: bool = False
     ragged: bool = False
     decaying: bool = False
+    pause: float = 0.0
 
     @property
     def ways(self) -> int:

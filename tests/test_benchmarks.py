@@ -338,6 +338,11 @@ class TestWorkers:
         assert answer["failures"]["broken"] == "RuntimeError: no such operator"
         burst = server.burst(seconds=1e-4, calls=3)
         assert burst["calls"] >= 3 and burst["us"] > 0
+        with peers.stored_arrays(row, "float32", False) as data:
+            server.prepare(replace(row, pause=0.01).as_dict(), data, **{"pass": "inference"})
+        begin = time.perf_counter()
+        burst = server.burst(seconds=1e-4, calls=3)
+        assert burst["calls"] == 3 and burst["us"] < 1e4 and time.perf_counter() - begin >= 0.03
         server.release()
         with pytest.raises(RuntimeError, match="nothing prepared"):
             server.burst(seconds=1e-4, calls=3)

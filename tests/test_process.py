@@ -249,6 +249,54 @@ print(beside)
     assert python(first + STREAM + code, OMP_PROC_BIND=None) == str(2 * [alone or len(cores) == 1])
 
 
+TEAM_OF_TWO = (
+    BUSY
+    + """
+import os, time
+tasks = lambda: set(map(int, os.listdir("/proc/self/task")))
+before = tasks()
+work(2)
+(mate,) = tasks() - before
+core, usable = min(os.sched_getaffinity(0)), os.sched_getaffinity(0)
+"""
+)
+
+
+@linux
+@pytest.mark.skipif(not threads.openmp(), reason="built without OpenMP")
+def test_a_team_after_a_pause() -> None:
+    """A thread that slept is often woken on the caller's core, where OpenMP lets the caller spin for 5 ms or more."""
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one core")
+    code = """
+for attempt in range(5):
+    found = []
+    for call in range(40):
+        time.sleep(0.02)
+        start = time.perf_counter()
+        functional.forward("lstm", x[:, :4], W, R, b, num_threads=1 + call % 2)
+        found.append(time.perf_counter() - start)
+    if max(sorted(found)[:35]) < 0.004:
+        print("prompt")
+        break
+"""
+    assert python(TEAM_OF_TWO + code, OMP_PROC_BIND=None, OMP_WAIT_POLICY=None, GOMP_SPINCOUNT=None) == "prompt"
+
+
+@linux
+@pytest.mark.skipif(not threads.openmp(), reason="built without OpenMP")
+def test_a_teammate_that_leaves_the_callers_core_may_come_back() -> None:
+    code = """
+for call in range(20):
+    for cores in ({core}, usable):  # puts it on the caller's core, and lets it go
+        for task in (0, mate):
+            os.sched_setaffinity(task, cores)
+    work(2)
+    assert os.sched_getaffinity(mate) == usable
+"""
+    python(TEAM_OF_TWO + code, OMP_PROC_BIND=None)
+
+
 def test_calls_from_several_threads_at_once() -> None:
     problems = [
         Problem.random(cell, T=20, B=8, I=9, H=40, activation=activation, dtype="float32", seed=seed)

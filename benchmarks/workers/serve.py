@@ -65,12 +65,15 @@ def mismatch(found: dict[str, np.ndarray], expected: dict[str, np.ndarray], dtyp
     return ""
 
 
-def burst(call: Callable[[], Any], seconds: float, calls: int, estimate: float) -> dict[str, Any]:
-    """Call for at least `seconds` and at least `calls` times; the median over samples, in microseconds."""
+def burst(call: Callable[[], Any], seconds: float, calls: int, estimate: float, pause: float = 0.0) -> dict[str, Any]:
+    """Call for at least `seconds` and at least `calls` times; the median over samples, in microseconds.
+
+    With a `pause` each call is a sample of its own, and the process sleeps for so many seconds before it.
+    """
     clock = time.perf_counter
-    inner = max(1, int(SAMPLE / max(estimate, 1e-7)))
+    inner = 1 if pause else max(1, int(SAMPLE / max(estimate, 1e-7)))
     samples: list[float] = []
-    if estimate < 0.05:
+    if estimate < 0.05 and not pause:
         end = clock() + WARM_UP
         call()
         while clock() < end:
@@ -79,6 +82,8 @@ def burst(call: Callable[[], Any], seconds: float, calls: int, estimate: float) 
     try:
         begin = clock()
         while True:
+            if pause:
+                time.sleep(pause)
             start = clock()
             for _ in repeat(None, inner):
                 call()
@@ -120,7 +125,7 @@ class Server:
     def __init__(self, library: Any, dtype: str) -> None:
         self.library, self.dtype = library, dtype
         self.task: Task | None = None
-        self.estimate = 0.0
+        self.estimate = self.pause = 0.0
 
     def hello(self) -> dict[str, Any]:
         return {"version": str(self.library.version)}
@@ -128,6 +133,7 @@ class Server:
     def prepare(self, row: dict[str, Any], data: str, **request: Any) -> dict[str, Any]:
         """Build every idiom, drop those that disagree with the referee, keep the fastest."""
         self.release()
+        self.pause = Row(**row).pause
         training = request["pass"] == TRAINING
         with np.load(data) as stored:
             arrays = {name: stored[name] for name in stored.files}
@@ -167,7 +173,7 @@ class Server:
     def burst(self, seconds: float, calls: int) -> dict[str, Any]:
         if self.task is None:
             raise RuntimeError("nothing prepared")
-        return burst(self.task.call, seconds, calls, self.estimate)
+        return burst(self.task.call, seconds, calls, self.estimate, self.pause)
 
     def product(self, seconds: float) -> dict[str, Any]:
         """GFLOP/s of a large product, where the library offers one, else 0."""
