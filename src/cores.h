@@ -1,5 +1,5 @@
-/* Which core a thread is on. Now and then the system wakes a thread on the core of the one that wakes it, though another
- * is idle; there they would take turns. */
+/* Which core a thread is on. Now and then the system wakes a thread on the core of the one that wakes it, though
+ * another is idle; there they would take turns. */
 #ifndef FASTRNN_CORES_H
 #define FASTRNN_CORES_H
 

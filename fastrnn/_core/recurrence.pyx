@@ -106,8 +106,8 @@ cdef double RATE = 2e11
 cdef double STREAM = 1e11
 cdef double STREAM_BFLOAT16 = 6e10  # bounded by what makes reals of them: 80 alone, from the second-level cache
 cdef double ACTIVATIONS_RATE = 4e9
-# Seconds: a pass shorter than TEAM is not worth a second thread, nor (a guess) a step shorter than SPLIT for each member
-# a barrier. Two threads' time over one's in 13 shapes of 5 us by these figures (10 to 20 in truth): 0.74 to 1.1 to
+# Seconds: a pass shorter than TEAM is too short for a second thread, a step shorter than SPLIT for each, a guess,
+# for a barrier. Two threads' time over one's in 13 shapes of 5 us by these figures (10 to 20 in truth): 0.74 to 1.1 to
 # infer, 0.88 to 1.14 to train; of 10 us: 0.64 to 0.77 and 0.75 to 1.05; but threads that are asleep cost 80 us more.
 # A piece of a walk ends after PIECE for Ctrl-C.
 cdef double TEAM = 10e-6
@@ -134,8 +134,8 @@ cdef double LONG_TURN = 250e-6
 cdef Py_ssize_t TURNS = 16
 cdef Py_ssize_t TURN_ROWS = 8   # a block of fewer is slower: each of its weights serves less
 # Recurrent weights of more bytes than this are better read in shares by the team than whole by each member: measured
-# on two cores 7 to 10 % at 7 and 16 MB, nothing at 1 MB, where walking rows needs no barrier and suffers less when
-# other programs want a core.
+# on two cores 7 to 10 % at 7 and 16 MB, nothing at 1 MB, and where W is multiplied with R 1 to 5 % the worse at 0.6 and
+# 1 MB: walking rows needs no barrier and suffers less when other programs want a core.
 cdef Py_ssize_t SHARED_WEIGHTS = 2 * 1024 * 1024
 # Fewer weights than this are packed by one thread, and their gradients laid out. By two, a training step of an LSTM of
 # 128 units and 64 inputs (98000) takes 0.94 of the time over 100 steps of one row and 0.86 over 20; 64 units and inputs
