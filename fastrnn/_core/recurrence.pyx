@@ -471,9 +471,23 @@ cdef void table_team(void *context, int member, int members) noexcept nogil:
         i += rows
 
 
+cdef void clear_ended(const Walk *w, int member, int members) noexcept nogil:
+    """Outputs are 0 where a row has ended; a member's share of the rows."""
+    cdef Py_ssize_t b, t, step_bytes = w.H * w.kernels.itemsize
+    for b in range(w.B * member // members, w.B * (member + 1) // members):
+        if w.y.step == step_bytes:
+            memset(w.y.data + w.lengths[b] * w.y.step + b * w.y.row, 0, (w.T - w.lengths[b]) * step_bytes)
+        else:
+            for t in range(w.lengths[b], w.T):
+                memset(w.y.data + t * w.y.step + b * w.y.row, 0, step_bytes)
+
+
 cdef void forward_team(void *context, int member, int members) noexcept nogil:
     """Walk the steps [first, last) forward."""
-    walk_blocks(<Walk *> context, member, members, False, forward_block)
+    cdef Walk *w = <Walk *> context
+    if w.first == 0 and w.lengths != NULL and w.y.data != NULL:
+        clear_ended(w, member, members)
+    walk_blocks(w, member, members, False, forward_block)
 
 
 cdef void forward_block(Walk *w, Member m, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
@@ -1420,8 +1434,6 @@ cdef class Recurrence:
         if lengths is not None or T == 0:  # a row of no steps ends as it begins
             for end, start in zip(ends, states):
                 end[...] = 0 if start is None else start
-            if y is not None:
-                y[...] = 0
         run_in_pieces(forward_team, &w, T, piece)
         if not training:
             self.spare = memory
