@@ -109,6 +109,7 @@ setup(
             extension("recurrence"),
             extension("matmul"),
             extension("scatter"),
+            extension("masked"),
             extension("update"),
             extension("dropout"),
             extension("elementwise"),

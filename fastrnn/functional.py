@@ -276,8 +276,6 @@ def backward(tape: Tape, dy: Any = None, dstate: Any = None, *, need_dx: bool = 
     dx = None
     if need_dx:
         dx = empty_sequence((*y.shape[:2], recurrence.inputs), recurrence.dtype)
-        if not kept.full:
-            dx[...] = 0
     tape._tape = None  # its memory goes with it
     kernel, recurrent_kernel, bias, dstart = recurrence.backward(kept, dy, dend, dx, tape.threads)
     return Gradients(dx, kernel, recurrent_kernel, bias_gradient(bias, tape.bias_shape), dstart)

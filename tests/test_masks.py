@@ -252,7 +252,7 @@ def test_figures_of_keras(cell: str, kind: str) -> None:
 
 
 def test_rows_move_to_the_front_and_back(mask: np.ndarray) -> None:
-    rows, x = MaskedRows(mask), data()
+    rows, x = MaskedRows(mask, 1), data()
     front = rows.to_front(x)
     assert rows.lengths.dtype == np.int64 and rows.lengths.tolist() == mask.sum(axis=1).tolist()
     for b in range(B):
@@ -262,5 +262,41 @@ def test_rows_move_to_the_front_and_back(mask: np.ndarray) -> None:
 
 
 def test_a_mask_in_front_copies_nothing() -> None:
-    rows, x = MaskedRows(MASKS["behind"]), data()
+    rows, x = MaskedRows(MASKS["behind"], 1), data()
     assert rows.to_front(x) is x and rows.back(x) is x
+    assert rows.repeated(x, True) is x and rows.repeated_backward(x, True) is x
+
+
+def moved(x: np.ndarray, mask: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
+    """x by a loop over the steps: those at each step's place in front ("back", or repeated), and the sums there."""
+    front, sums = np.zeros(x.shape, x.dtype), np.zeros(x.shape, x.dtype)
+    for b, row in enumerate(mask):
+        steps = np.flatnonzero(row)
+        for t in range(row.size):
+            walked = steps[steps >= t][:1] if source == "reverse" else steps[steps <= t][-1:]
+            if walked.size and (source != "back" or row[t]):
+                at = np.searchsorted(steps, walked[0])
+                front[b, t] = x[b, at]
+                sums[b, at] += x[b, t]
+    return front, sums
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(5, 7, 3), (50, 60, 40), (3, 4, 0), (0, 2, 3), (2, 0, 3)], ids=str)
+@pytest.mark.parametrize("view", ["C", "turned", "F"])
+def test_moves(threads: int, dtype: str, shape: tuple[int, ...], view: str) -> None:
+    """As many numbers as a team wants, and strides."""
+    rng = np.random.default_rng(1)
+    mask = rng.random(shape[:2]) < rng.random((*shape[:1], 1))
+    x = rng.standard_normal(shape).astype(dtype)
+    x = {"C": x, "turned": x[:, ::-1], "F": np.asfortranarray(x)}[view]
+    rows = MaskedRows(mask, threads)
+    for source in ("back", "forward", "reverse"):
+        want, sums = moved(x, mask, source)
+        got = rows.back(x) if source == "back" else rows.repeated(x, source == "reverse")
+        np.testing.assert_array_equal(got, want)
+        if source == "back":
+            np.testing.assert_array_equal(rows.to_front(x), sums)
+        else:
+            np.testing.assert_array_equal(rows.repeated_backward(x, source == "reverse"), sums)

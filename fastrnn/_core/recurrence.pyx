@@ -401,6 +401,19 @@ cdef inline void meet(Walk *w, Member *m) noexcept nogil:
     fr_barrier_wait(w.barrier, m.parts)
 
 
+cdef void clear_ended(const Walk *w, const Array *a, Py_ssize_t columns, int member, int members) noexcept nogil:
+    """Let an array be 0 where a row has ended: a member's share of the rows."""
+    cdef Py_ssize_t b, t, step_bytes = columns * w.kernels.itemsize
+    if w.lengths == NULL or a.data == NULL:
+        return
+    for b in range(w.B * member // members, w.B * (member + 1) // members):
+        if a.step == step_bytes:
+            memset(a.data + w.lengths[b] * a.step + b * a.row, 0, (w.T - w.lengths[b]) * step_bytes)
+        else:
+            for t in range(w.lengths[b], w.T):
+                memset(a.data + t * a.step + b * a.row, 0, step_bytes)
+
+
 # ---------------------------------------------------------------------------------------------------------- forward
 
 cdef fr_product projection(const Walk *w, Py_ssize_t p0, Py_ssize_t p1, row_in *x_rows, row_out *gate_rows,
@@ -471,22 +484,11 @@ cdef void table_team(void *context, int member, int members) noexcept nogil:
         i += rows
 
 
-cdef void clear_ended(const Walk *w, int member, int members) noexcept nogil:
-    """Outputs are 0 where a row has ended; a member's share of the rows."""
-    cdef Py_ssize_t b, t, step_bytes = w.H * w.kernels.itemsize
-    for b in range(w.B * member // members, w.B * (member + 1) // members):
-        if w.y.step == step_bytes:
-            memset(w.y.data + w.lengths[b] * w.y.step + b * w.y.row, 0, (w.T - w.lengths[b]) * step_bytes)
-        else:
-            for t in range(w.lengths[b], w.T):
-                memset(w.y.data + t * w.y.step + b * w.y.row, 0, step_bytes)
-
-
 cdef void forward_team(void *context, int member, int members) noexcept nogil:
     """Walk the steps [first, last) forward."""
     cdef Walk *w = <Walk *> context
-    if w.first == 0 and w.lengths != NULL and w.y.data != NULL:
-        clear_ended(w, member, members)
+    if w.first == 0:
+        clear_ended(w, &w.y, w.H, member, members)
     walk_blocks(w, member, members, False, forward_block)
 
 
@@ -629,7 +631,10 @@ cdef struct Points:
 
 cdef void bptt_team(void *context, int member, int members) noexcept nogil:
     """Walk back over [first, last): gate rows become their gradients, dh and dc those of the initial state."""
-    walk_blocks(<Walk *> context, member, members, True, bptt_block)
+    cdef Walk *w = <Walk *> context
+    if w.last == w.T:
+        clear_ended(w, &w.dx, w.I, member, members)
+    walk_blocks(w, member, members, True, bptt_block)
 
 
 cdef void bptt_block(Walk *w, Member m, Py_ssize_t end, Py_ssize_t begin) noexcept nogil:
@@ -1083,11 +1088,6 @@ cdef class Tape:
     def nbytes(self):
         """Bytes kept for BPTT besides the outputs."""
         return self.memory.gates.size + self.memory.cells.size
-
-    @property
-    def full(self):
-        """Does every row reach every step?"""
-        return self.lengths is None
 
 
 cdef inline void deal_turns(Walk *w) noexcept nogil:

@@ -359,7 +359,7 @@ class Recurrent(Layer):
         mask = validate.per_position("mask", mask, np.bool_, x.shape[:2])
         if mask.all():
             return self.forward(x, training, initial_state=initial_state)
-        rows = MaskedRows(mask)
+        rows = MaskedRows(mask, self.threads)
         result = self.forward(rows.to_front(x), training, initial_state=initial_state, lengths=rows.lengths)
         if training:
             *kept, _ = self.recall()
@@ -468,8 +468,6 @@ class Recurrent(Layer):
                     part = np.empty(table.shape, self.dtype) if need_dx else None
                 elif number or need_dx:
                     part = empty_sequence((batch, steps, recurrence.inputs), self.dtype)
-                    if not tape.full:
-                        part[...] = 0
                 kernel, recurrent_kernel, bias, starts = recurrence.backward(
                     tape, own, dends[begin : begin + parts], part, self.threads
                 )
