@@ -140,7 +140,7 @@ def markdown(results: dict[str, Any]) -> list[str]:
     """The ratios at each size."""
     base = f"B = {BASE.B}, T = {BASE.T}, I = H = {BASE.H}"
     text = f"""An LSTM of {base}, one size varied at a time: the best of PyTorch and ONNX Runtime over fastrnn, all on
-    the same number of threads. `python -m benchmarks.curves --plot benchmarks/curves.png`"""
+    the same number of threads, medians of the rounds' own ratios. `python -m benchmarks.curves --plot benchmarks/curves.png`"""
     lines = [f"## {TITLE}", "", *paragraph(text)]
     for which in (INFERENCE, TRAINING):
         ratios = {axis: at_sizes(results, axis, which) for axis in (*AXES, "threads")}
@@ -152,10 +152,21 @@ def markdown(results: dict[str, Any]) -> list[str]:
 
 def at_sizes(results: dict[str, Any], axis: str, which: str) -> dict[int, float]:
     """The ratio at each size where fastrnn and another library were measured."""
-    ours = dict(curve(results, axis, which, report.OURS))
-    others = [dict(curve(results, axis, which, library)) for library in LIBRARIES if library != report.OURS]
-    best = {size: [other[size] for other in others if size in other] for size in ours}
-    return {size: min(times) / ours[size] for size, times in best.items() if times}
+    ratios: dict[int, float] = {}
+    for entry in results[axis]["rows"]:
+        if entry["pass"] != which:
+            continue
+        times = [
+            report.Time(library, int(count), time["us"])
+            for library, counts in entry["times"].items()
+            for count, time in counts.items()
+        ]
+        for ours in (time for time in times if time.library == report.OURS):
+            others = [time for time in times if time.library != report.OURS and time.threads == ours.threads]
+            size = ours.threads if axis == "threads" else entry["shape"][axis]
+            if others:
+                ratios[size] = min(report.quotient(entry, other, ours) for other in others)
+    return ratios
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from .tables import ratio as ratio_cell
 
 SCHEMA = 4
 OURS = "fastrnn"
+SMALL = 0.1  # of the roofline
 LABELS = {
     "fastrnn": "fastrnn", "torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO",
     "jax": "JAX", "tensorflow": "TensorFlow", "numpy": "NumPy",
@@ -65,17 +66,20 @@ def best(entry: dict[str, Any], library: str) -> Time | None:
     return Time(library, int(threads), times[threads]["us"])
 
 
-def relative(entry: dict[str, Any], library: str, to: str = OURS) -> float | None:
-    """A library's time over another's, or None when one of the two is missing.
+def quotient(entry: dict[str, Any], one: Time, other: Time) -> float:
+    """One time over another of the same row, the median of the rounds' own.
 
     A round's times are of the same moments: the quotient of the medians of each would hold a busy moment of the host,
     in which everything takes up to twice as long, against whom it met.
     """
-    one, other = best(entry, to), best(entry, library)
-    if one is None or other is None:
-        return None
-    base, found = (entry["times"][time.library][str(time.threads)]["rounds_us"] for time in (one, other))
+    found, base = (entry["times"][time.library][str(time.threads)]["rounds_us"] for time in (one, other))
     return float(statistics.median(found[number] / base[number] for number in entry["counted"]))
+
+
+def relative(entry: dict[str, Any], library: str, to: str = OURS) -> float | None:
+    """A library's time over another's, or None when one of the two is missing."""
+    one, other = best(entry, library), best(entry, to)
+    return None if one is None or other is None else quotient(entry, one, other)
 
 
 def best_other(entry: dict[str, Any]) -> Time | None:
@@ -100,6 +104,17 @@ def share(results: dict[str, Any], entry: dict[str, Any]) -> float | None:
     """The share of the roofline that fastrnn reaches at its better thread count, or None without a probe."""
     time = best(entry, OURS)
     return time and roofline.share(entry, np.dtype(results["dtype"]).itemsize, time.us, time.threads)
+
+
+def attainable(results: dict[str, Any], which: str, reached: float) -> float | None:
+    """The geometric mean of one pass, had fastrnn `reached` so much of the roofline on each row that is below it.
+
+    Rows with less than SMALL of it, whose calls cost more than their arithmetic, count as they are. None without a
+    probe.
+    """
+    found = [(ratio(e), share(results, e)) for e in results["rows"] if e["pass"] == which]
+    known = [(value, part) for value, part in found if value and part]
+    return geomean(v if p < SMALL else v * max(1.0, reached / p) for v, p in known) if known else None
 
 
 def _cell(time: Time | None) -> str:
@@ -154,6 +169,12 @@ def _summary(results: dict[str, Any]) -> list[str]:
             lines.append(f"- {which}: geometric mean {geomean(found.values()):.2f} over {len(found)} rows")
             behind = [f"{name} {value:.2f}" for name, value in found.items() if value < 1]
             lines.append(f"- {which}, rows below 1: " + (", ".join(behind) or "none"))
+            if limit := attainable(results, which, 1.0):
+                most = attainable(results, which, 0.85)
+                lines.append(
+                    f"- {which}, the mean if every row were at the roofline: {limit:.2f}; at 85% of it: {most:.2f}"
+                    f" (those below {percent(SMALL)}, small calls, as they are)"
+                )
     if len(lines) == 2:
         lines.append(f"- no ratios: {OURS} or every other library is missing")
     return [*lines, ""]

@@ -169,9 +169,21 @@ class TestReport:
         assert report.share(MEASURED, MEASURED["rows"][3]) is None
         assert "| 66% |" in report.markdown(MEASURED)
 
+    def test_the_mean_at_the_roofline(self) -> None:
+        bound = MEASURED["rows"][1]["flops"] / 200e3
+        found = results(
+            entry("mid", "inference", fastrnn={"2": 2 * bound}, jax={"2": 3 * bound}),  # half of the roofline
+            entry("big", "inference", fastrnn={"2": 1e9}, jax={"2": 2e9}),  # next to nothing of it
+        )
+        assert report.attainable(found, "inference", 1.0) == pytest.approx(math.sqrt(3.0 * 2.0))
+        assert report.attainable(found, "inference", 0.75) == pytest.approx(math.sqrt(2.25 * 2.0))
+        assert report.attainable(found, "inference", 0.4) == pytest.approx(math.sqrt(1.5 * 2.0))
+        assert report.attainable(found, "training", 1.0) is None
+        assert "if every row were at the roofline: 2.45; at 85% of it: " in report.markdown(found)
+
     def test_no_share_without_a_probe(self) -> None:
         text = report.markdown(results(entry("mid", "training", fastrnn=1.0, jax=2.0) | {"machine": {}}))
-        assert "| ratio | JAX |" in text
+        assert "| ratio | JAX |" in text and "were at the roofline" not in text
 
     def test_markdown(self) -> None:
         text = report.markdown(MEASURED)
