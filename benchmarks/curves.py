@@ -140,7 +140,8 @@ def markdown(results: dict[str, Any]) -> list[str]:
     """The ratios at each size."""
     base = f"B = {BASE.B}, T = {BASE.T}, I = H = {BASE.H}"
     text = f"""An LSTM of {base}, one size varied at a time: the best of PyTorch and ONNX Runtime over fastrnn, all on
-    the same number of threads, medians of the rounds' own ratios. `python -m benchmarks.curves --plot benchmarks/curves.png`"""
+    the same number of threads, medians of the rounds' own ratios. `python -m benchmarks.curves --plot
+    benchmarks/curves.png`"""
     lines = [f"## {TITLE}", "", *paragraph(text)]
     for which in (INFERENCE, TRAINING):
         ratios = {axis: at_sizes(results, axis, which) for axis in (*AXES, "threads")}
