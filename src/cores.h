@@ -1,6 +1,6 @@
 /* Which core a thread is on. Now and then the system wakes a thread on the core of the one that wakes it, though
- * another is idle; there they take turns: in 13 of 60 bursts of a stream's steps, 20 ms each, the median step took 34 to
- * 83 us instead of 13; in 3 where the helper leaves. */
+ * another is idle; there they take turns: in 13 of 60 bursts of a stream's steps, 20 ms each, the median step took 34
+ * to 83 us instead of 13; in 3 where the helper leaves. */
 #ifndef FASTRNN_CORES_H
 #define FASTRNN_CORES_H
 
