@@ -78,7 +78,8 @@ INLINE void exps(const int n, vec *x)
     EACH(i, n) x[i] = zero_below(x[i], -SPAN, e[i] * power[i]);
 }
 
-/* -h / (h + 1), h = (e^-2|x| - 1) / 2, with the sign of x: no cancellation near zero */
+/* -h / (h + 1), h = (e^-2|x| - 1) / 2, with the sign of x: no cancellation near zero. x times a quotient of polynomials
+ * of degree 4 in x^2 would be 18 instructions instead of 24, but is 5 to 6 ulp off near 1, and passes it. */
 INLINE void tanhs(const int n, vec *x)
 {
     vec f[MOST], power[MOST], p[MOST], d[MOST];

@@ -107,8 +107,9 @@ cdef double STREAM = 1e11
 cdef double STREAM_BFLOAT16 = 6e10  # bounded by what makes reals of them: 80 alone, from the second-level cache
 cdef double ACTIVATIONS_RATE = 4e9
 # Seconds: a pass shorter than TEAM is too short for a second thread, a step shorter than SPLIT for each, a guess,
-# for a barrier. Two threads' time over one's in 13 shapes of 5 us by these figures (10 to 20 in truth): 0.74 to 1.1 to
-# infer, 0.88 to 1.14 to train; of 10 us: 0.64 to 0.77 and 0.75 to 1.05; but threads that are asleep cost 80 us more.
+# for a barrier. Two threads' time over one's, shapes of 5 us by these figures (10 to 20 in truth): 0.74 to 1.1 to
+# infer, 0.88 to 1.14 to train; of 10 us: 0.61 to 0.84, while a host had both cores on one 1.0 to 1.15, and 0.74 to
+# 0.86; but threads that are asleep cost 80 us more.
 # A piece of a walk ends after PIECE for Ctrl-C.
 cdef double TEAM = 10e-6
 cdef double SPLIT = 1e-6
