@@ -21,7 +21,7 @@ from .tables import figure, paragraph, percent, ratio, table
 
 TITLE = "Other conditions"
 SECONDS = 3.0  # for the rounds of one row and pass, where nothing else is asked for
-COLD_STARTS = 3
+COLD_STARTS = 7  # of all libraries in turn; a start takes 0.7 to 1.3 times the next one's time
 PAUSE = 0.02  # seconds; OpenMP's threads sleep 5 ms after their last call
 
 
@@ -129,20 +129,19 @@ COLD_LIBRARIES = ("fastrnn", "torch", "onnxruntime", "openvino", "jax", "numpy")
 def cold(given: Any, tell: Callable[[str], None]) -> list[dict[str, Any]]:
     """Building a layer and its first call, each time in a process that has loaded its library and done nothing else."""
     found = []
-    starts = 1 if given.quick else COLD_STARTS
+    count = 1 if given.quick else COLD_STARTS
     for row in select(["char"] if given.quick else COLD_ROWS):
         for which in row.passes:
-            entry: dict[str, Any] = {"row": row.name, "pass": which, "shape": row.as_dict(), "libraries": {}}
-            for start in range(starts):
+            starts: list[dict[str, dict[str, float]]] = []
+            for start in range(count):
+                starts.append({})
                 for library in options.libraries(given, COLD_LIBRARIES):
-                    tell(f"first call, {row.name} {which}: {library}, {start + 1} of {starts}")
+                    tell(f"first call, {row.name} {which}: {library}, {start + 1} of {count}")
                     with contextlib.suppress(WorkerError):
-                        got = first_call(library, row, which, given)
-                        if got["first_us"] is not None:
-                            times = entry["libraries"].setdefault(library, {"build_us": [], "first_us": []})
-                            for name, values in times.items():
-                                values.append(round(got[name], 1))
-            found.append(entry)
+                        times = first_call(library, row, which, given)
+                        if times["first_us"] is not None:
+                            starts[-1][library] = {name: round(value, 1) for name, value in times.items()}
+            found.append({"row": row.name, "pass": which, "shape": row.as_dict(), "starts": starts})
     return found
 
 
@@ -220,17 +219,23 @@ def against(entry: dict[str, Any], usual: dict[str, Any]) -> dict[str, float]:
 
 
 def first_calls(entries: list[dict[str, Any]]) -> list[str]:
-    """The table of first calls: milliseconds to build and call, the best other by their sum."""
-    used = [k for k in report.LABELS if any(k in entry["libraries"] for entry in entries)]
+    """The table of first calls: milliseconds to build and call, and the least of the others' quotients."""
+    used = [k for k in report.LABELS if any(k in start for entry in entries for start in entry["starts"])]
     rows = []
     for entry in entries:
-        sums, cells = {}, {}
-        for library, times in entry["libraries"].items():
-            build, call = (statistics.median(times[name]) * 1e-3 for name in ("build_us", "first_us"))
-            sums[library], cells[library] = build + call, f"{figure(build)} + {figure(call)}"
-        others = [value for library, value in sums.items() if library != report.OURS]
-        gain = min(others) / sums[report.OURS] if others and report.OURS in sums else None
-        rows.append([entry["row"], entry["pass"], ratio(gain), *(cells.get(k, "") for k in used)])
+        starts, quotients, cells = entry["starts"], [], []
+        for library in used:
+            both = [
+                sum(start[library].values()) / sum(start[report.OURS].values())
+                for start in starts
+                if library in start and report.OURS in start
+            ]
+            if both and library != report.OURS:
+                quotients.append(statistics.median(both))
+            times = [start[library] for start in starts if library in start]
+            build, call = ([time[name] * 1e-3 for time in times] for name in ("build_us", "first_us"))
+            cells.append(f"{figure(statistics.median(build))} + {figure(statistics.median(call))}" if times else "")
+        rows.append([entry["row"], entry["pass"], ratio(min(quotients, default=None)), *cells])
     return table(["row", "pass", "ratio", *(report.LABELS[k] for k in used)], rows, words=2)
 
 
@@ -246,7 +251,7 @@ def markdown(results: dict[str, Any]) -> list[str]:
                 *compared(results[condition.key], condition),
             ]
     text = """Milliseconds to build a layer from its weights + to call it once, in a process that has loaded the library
-    and done nothing else; the ratio is of the sums."""
+    and done nothing else, medians of several starts; the ratio is the median of the starts' own, of the sums."""
     return [*lines, "### The first call", "", *paragraph(text), *first_calls(results["cold"])]
 
 

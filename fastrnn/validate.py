@@ -379,8 +379,7 @@ def description(name: str, value: Any, registry: Mapping[str, type[Any]], base: 
         Something else, or an unknown name; the message suggests the nearest one.
     """
     if isinstance(value, str):
-        cls = registered(name, value, registry)
-        return value if value in registry else cls.name
+        return value if value in registry else registered(name, value, registry).name
     if isinstance(value, Mapping) and set(value) == {"class", "config"}:
         value = registered(name, value["class"], registry)(**value["config"])
     if not isinstance(value, base):

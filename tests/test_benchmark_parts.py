@@ -257,16 +257,20 @@ class TestConditions:
         assert "- inference: geometric mean 6.00, 0 of 1 below 1" in text
 
     def test_first_calls(self) -> None:
+        def first(build: float, call: float) -> dict[str, float]:
+            return {"build_us": build, "first_us": call}
+
         entry = {
             "row": "char",
             "pass": "inference",
-            "libraries": {
-                "fastrnn": {"build_us": [1000.0, 9000.0, 2000.0], "first_us": [500.0, 500.0, 500.0]},
-                "torch": {"build_us": [4000.0], "first_us": [1000.0]},
-            },
+            "starts": [
+                {"fastrnn": first(1000, 500), "torch": first(4000, 500), "jax": first(8000, 500)},
+                {"fastrnn": first(9000, 1000), "torch": first(9000, 1000)},  # a busy moment
+                {"fastrnn": first(2000, 500), "torch": first(4000, 1000)},
+            ],
         }
         text = "\n".join(conditions.first_calls([entry]))
-        assert "| char | inference | 2.00 | 2.00 + 0.50 | 4.00 + 1.00 |" in text
+        assert "| char | inference | 2.00 | 2.00 + 0.50 | 4.00 + 1.00 | 8.00 + 0.50 |" in text
 
     def test_limits(self) -> None:
         found = peers.environment(2, "avx2")

@@ -74,12 +74,12 @@ class Variable:
         self.version = 0
         self._array: np.ndarray = np.array(value, order="C")
         self._array.setflags(write=False)
-        self._view: np.ndarray = self._array.view()
+        self._view: np.ndarray = self._array  # until `value` is asked for
 
     @property
     def value(self) -> np.ndarray:
         """Read-only view of the present value."""
-        if self._view.base is not self._array:  # this is a copy of the variable that made it
+        if self._view.base is not self._array:  # none yet, or that of the variable which this one is a copy of
             self._view = self._array.view()
             self._view.setflags(write=False)
         return self._view
@@ -254,7 +254,8 @@ class Layer:
         input_dim: int | None = None,
         **fixed: Any,
     ) -> None:
-        self._check_fixed(fixed)
+        if fixed:
+            self._check_fixed(fixed)
         self.declared_shape = declared(input_shape, batch_input_shape, input_dim)
         self.dtype = validate.dtype("dtype", dtype)
         self.seed = None if seed is None else validate.count("seed", seed)
@@ -363,9 +364,9 @@ class Layer:
         """
         if self.built:
             raise RuntimeError(f"{self.name} is built already")
-        if any(variable.name == name for variable in self.variables):
-            raise ValueError(f"{self.name} has two variables named {name!r}")
         if self._restored is None:
+            if any(variable.name == name for variable in self.variables):
+                raise ValueError(f"{self.name} has two variables named {name!r}")
             value = initializers.get(initializer)(shape, self.dtype, self._rng)
         else:
             # compared before anything is allocated: a file cannot ask for more memory than it fills
@@ -484,13 +485,15 @@ def no_constraint(*names: str) -> dict[str, tuple[None]]:
 
 def declared(input_shape: Any, batch_input_shape: Any, input_dim: Any) -> Shape | None:
     """The one of the three ways to declare an input that was taken, the batch first."""
+    if input_shape is None and batch_input_shape is None and input_dim is None:
+        return None
     if sum(value is not None for value in (input_shape, batch_input_shape, input_dim)) > 1:
         raise ValueError("only one of input_shape, batch_input_shape and input_dim can be given")
     if batch_input_shape is not None:
         return validate.input_shape(batch_input_shape)
     if input_dim is not None:
         return (None, validate.count("input_dim", input_dim))
-    return None if input_shape is None else (None, *validate.input_shape(input_shape))
+    return (None, *validate.input_shape(input_shape))
 
 
 def snake_case(name: str) -> str:
