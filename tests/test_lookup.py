@@ -36,7 +36,7 @@ def test_a_table_is_its_gathered_rows(cell: str, dtype: str) -> None:
         dy = normal(*index.shape, units)
         results = []
         for of_table in (False, True):
-            recurrence = Recurrence(cell, inputs, units, dtype)
+            recurrence = Recurrence(cell, inputs, units, np.dtype(dtype))
             recurrence.load(kernel, recurrent_kernel, bias, threads)
             x = np.ascontiguousarray(table[index])
             if of_table:

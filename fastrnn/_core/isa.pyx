@@ -6,6 +6,38 @@ import numpy as np
 
 from fastrnn._core.kernels cimport FR_SIGMOID, FR_TANH, fr_isa, fr_isa_pays, fr_isa_supported, fr_isas, fr_kernels
 
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #ifdef __linux__
+    #include <sys/mman.h>
+    #include <unistd.h>
+    #endif
+    #include "fastrnn.h"
+
+    /* Have the system map the code of a table of kernels, in 0.1 ms. A first call would wait for it, 4 us for each
+     * stretch of 64 KB that it enters: 20 of the 185 us in which a SimpleRNN of 12 units is built and called. */
+    static void fr_map_code(const fr_kernels *k)
+    {
+    #ifdef __linux__
+        enum { POPULATE_READ = 22 }; /* of Linux 5.14; those before refuse, which is no harm */
+        const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+        const uintptr_t *entry = (const uintptr_t *)&k->product, *end = (const uintptr_t *)(k + 1);
+        uintptr_t low = UINTPTR_MAX, high = 0;
+        for (; entry < end; entry++) {
+            if (*entry == 0) continue;
+            if (*entry < low) low = *entry;
+            if (*entry > high) high = *entry;
+        }
+        low -= low % page;
+        madvise((void *)low, high - low, POPULATE_READ);
+    #else
+        (void)k;
+    #endif
+    }
+    """
+    void fr_map_code(const fr_kernels *k)
+
 cdef const fr_isa *chosen = NULL
 
 
@@ -66,6 +98,7 @@ cdef select():
     elif wanted not in names:
         raise ImportError(f"FASTRNN_ISA={wanted} asks for instructions this processor lacks; it has {', '.join(names)}")
     chosen = &fr_isas[compiled().index(wanted)]
+    fr_map_code(chosen.f32)
 
 
 select()

@@ -1200,10 +1200,10 @@ cdef class Recurrence:
     cdef Workspace spare
     cdef object kernel, recurrent_kernel
 
-    def __init__(self, str cell, Py_ssize_t inputs, Py_ssize_t units, dtype, str activation="tanh",
+    def __init__(self, str cell, Py_ssize_t inputs, Py_ssize_t units, cnp.dtype dtype, str activation="tanh",
                  bint bfloat16=False):
         self.bfloat16 = bfloat16
-        self.cell_name, self.activation_name, self.dtype = cell, activation, np.dtype(dtype)
+        self.cell_name, self.activation_name, self.dtype = cell, activation, dtype
         self.inputs, self.units = inputs, units
         self.kernels = kernels(self.dtype.itemsize)
         self.cell = self.kernels.cells[<int> CELLS[cell]]
