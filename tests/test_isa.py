@@ -42,7 +42,7 @@ code = False
 for line in open("/proc/self/smaps"):
     words = line.split()
     if not words[0].endswith(":"):
-        code = words[-1] == isa.__file__ and "x" in words[1]
+        code = line.rstrip().endswith(isa.__file__) and "x" in words[1]
     elif code and words[0] == "Rss:":
         print(words[1])
 """

@@ -181,8 +181,7 @@ class Recurrent(Layer):
         # arrays in a state: h (and c) of every direction of every level
         self._state_parts = functional.states[self.cell]
         self._state_count = self._state_parts * self.num_layers * (2 if self.bidirectional else 1)
-        self._x_shape: tuple[int | str, ...] = ()  # and these two when it is built: (B, T, I), and so many None
-        self._no_states: tuple[np.ndarray | None, ...] = ()
+        self._no_states: tuple[np.ndarray | None, ...] = ()  # so many None, when it is built
         self.states: tuple[np.ndarray, ...] | None = None
         self.dstate: tuple[np.ndarray, ...] | None = None
 
@@ -206,7 +205,6 @@ class Recurrent(Layer):
         if len(input_shape) != 3 or input_shape[2] is None:
             raise ValueError(f"{self.name} takes an input of shape (B, T, I) with I known, got {tuple(input_shape)}")
         inputs = validate.count("I", input_shape[2])
-        self._x_shape = ("B", "T", inputs)
         columns = functional.gates[self.cell] * self.units
         if self._restored is None:
             _ = self._drops  # the first that is drawn of a seed; the weights come after it
@@ -294,7 +292,7 @@ class Recurrent(Layer):
         if mask is not None:
             return self._forward_masked(x, training, initial_state, lengths, mask)
         if table is None:
-            x = validate.array("x", x, self.dtype, self._x_shape)
+            x = validate.array("x", x, self.dtype, ("B", "T", self.levels[0][0].recurrence.inputs))
         shape = x.shape
         batch, steps = shape[0], shape[1]
         if lengths is not None:
@@ -357,7 +355,7 @@ class Recurrent(Layer):
         """`forward` over rows whose valid steps stand in front; the outputs then go where they belong."""
         if lengths is not None:
             raise ValueError("only one of lengths and mask can be given")
-        x = validate.array("x", x, self.dtype, self._x_shape)
+        x = validate.array("x", x, self.dtype, ("B", "T", self.levels[0][0].recurrence.inputs))
         mask = validate.per_position("mask", mask, np.bool_, x.shape[:2])
         if mask.all():
             return self.forward(x, training, initial_state=initial_state)
